@@ -1,0 +1,76 @@
+"""The Python SDK for RoadRunner's TCP plugin: stateful TCP services over many worker processes.
+
+Start with `App` and `StatefulProtocol`; `TcpWorker` is the lower level, with the official PHP SDK's calls.
+"""
+
+from rr_tcp.app import App
+from rr_tcp.connection import Connection
+from rr_tcp.environment import Environment
+from rr_tcp.errors import (
+    CodecError,
+    ConfigurationError,
+    FrameError,
+    HandlerError,
+    HandshakeError,
+    NoEventError,
+    RelayError,
+    ResponseTooLargeError,
+    RPCError,
+    RPCServiceError,
+    RPCTransportError,
+    RRTcpError,
+    SessionDataError,
+    SessionError,
+    SessionStoreError,
+    SessionTooLargeError,
+    TransportError,
+    UnexpectedPayloadError,
+    UnknownServerError,
+    WorkerError,
+)
+from rr_tcp.events import Request, TcpEvent
+from rr_tcp.lines import LineBuffer
+from rr_tcp.responses import Response, TcpResponse
+from rr_tcp.sessions import SessionStore, StoredSession
+from rr_tcp.stateful import StatefulProtocol
+from rr_tcp.tcp_worker import TcpWorker
+from rr_tcp.worker import Payload, Worker
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "App",
+    "CodecError",
+    "ConfigurationError",
+    "Connection",
+    "Environment",
+    "FrameError",
+    "HandlerError",
+    "HandshakeError",
+    "LineBuffer",
+    "NoEventError",
+    "Payload",
+    "RPCError",
+    "RPCServiceError",
+    "RPCTransportError",
+    "RRTcpError",
+    "RelayError",
+    "Request",
+    "Response",
+    "ResponseTooLargeError",
+    "SessionDataError",
+    "SessionError",
+    "SessionStore",
+    "SessionStoreError",
+    "SessionTooLargeError",
+    "StatefulProtocol",
+    "StoredSession",
+    "TcpEvent",
+    "TcpResponse",
+    "TcpWorker",
+    "TransportError",
+    "UnexpectedPayloadError",
+    "UnknownServerError",
+    "Worker",
+    "WorkerError",
+]

@@ -1,0 +1,104 @@
+"""A connection as a stateful protocol sees it during one event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic
+
+from rr_tcp.events import Request, split_remote_addr
+from rr_tcp.sessions import StateT
+
+
+class Connection(Generic[StateT]):
+    """One connection, for the time of one event.
+
+    Nothing of it outlives the event but `state` and the bulk data, which are saved before the answer leaves. Replies
+    are collected into the one response that RoadRunner allows per event.
+
+    Attributes:
+        uuid: RoadRunner's name of the connection.
+        server: the name of the server in RoadRunner's configuration.
+        remote_addr: the client's `host:port`.
+        state: the protocol's own state, of its `state_type`; change it or replace it.
+    """
+
+    __slots__ = (
+        "_appended",
+        "_bulk_size",
+        "_closing",
+        "_read_stored_bulk",
+        "_truncated",
+        "_written",
+        "remote_addr",
+        "server",
+        "state",
+        "uuid",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        state: StateT,
+        *,
+        bulk_size: int = 0,
+        read_stored_bulk: Callable[[str], bytes] | None = None,
+    ) -> None:
+        self.uuid = request.connection_uuid
+        self.server = request.server
+        self.remote_addr = request.remote_addr
+        self.state = state
+        self._bulk_size = bulk_size
+        self._read_stored_bulk = read_stored_bulk
+        self._written: list[bytes] = []
+        self._appended: list[bytes] = []
+        self._truncated = False
+        self._closing = False
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """The client's host and port."""
+        return split_remote_addr(self.remote_addr)
+
+    def write(self, data: bytes) -> None:
+        """Adds bytes to the answer to this event."""
+        self._written.append(data)
+
+    def close(self) -> None:
+        """Closes the connection once the answer to this event is written."""
+        self._closing = True
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing
+
+    @property
+    def output(self) -> bytes:
+        """What was written during this event."""
+        return b"".join(self._written)
+
+    def append_bulk(self, data: bytes) -> None:
+        """Adds bytes to the bulk data, which the store keeps apart from the state and never rewrites."""
+        if data:
+            self._appended.append(data)
+
+    def clear_bulk(self) -> None:
+        """Drops the bulk data."""
+        self._appended.clear()
+        self._truncated = True
+
+    @property
+    def bulk_size(self) -> int:
+        """Length of the bulk data in bytes."""
+        return (0 if self._truncated else self._bulk_size) + sum(map(len, self._appended))
+
+    def read_bulk(self) -> bytes:
+        """All bulk data. What earlier events appended costs one call to the store."""
+        pending = b"".join(self._appended)
+        if self._truncated or not self._bulk_size or self._read_stored_bulk is None:
+            return pending
+        return self._read_stored_bulk(self.uuid) + pending
+
+    def pending_bulk(self) -> tuple[bytes, bool]:
+        """What the store must be told of the bulk data: bytes to append, and whether to drop the older ones first."""
+        return b"".join(self._appended), self._truncated and self._bulk_size > 0

@@ -1,0 +1,111 @@
+"""Every error that `rr_tcp` raises, in one tree.
+
+    RRTcpError
+    ├── ConfigurationError        a setting or the worker's environment is unusable
+    ├── TransportError            the line to RoadRunner
+    │   ├── FrameError            bytes that are no goridge v3 frame
+    │   └── RelayError            the relay cannot be opened, broke, or ended in mid-frame
+    ├── CodecError                bytes that a codec cannot read, or a value that it cannot write
+    ├── WorkerError               a rule between RoadRunner and its worker was broken
+    │   ├── HandshakeError        the process never got RoadRunner's first frame
+    │   ├── NoEventError          an answer, but no event waits for one (the second answer to an event)
+    │   └── UnexpectedPayloadError  a frame that no TCP worker can understand
+    ├── RPCError                  a call to RoadRunner's RPC server
+    │   ├── RPCTransportError     no connection, a timeout, an answer to another call
+    │   └── RPCServiceError       RoadRunner answered with an error
+    ├── HandlerError              a service broke a limit of `App`
+    │   ├── UnknownServerError    an event of a server that no service handles
+    │   └── ResponseTooLargeError
+    └── SessionError              the state of a connection
+        ├── SessionStoreError     the store is unreachable, full or refused the call
+        ├── SessionDataError      what was stored is damaged or of an unknown form
+        └── SessionTooLargeError  a state over the limit of `App`
+
+Nothing here is ever caught to be ignored: `App` has the one place where an error ends, the connection it happened on.
+"""
+
+from __future__ import annotations
+
+
+class RRTcpError(Exception):
+    """Base of every error of this package."""
+
+
+class ConfigurationError(RRTcpError):
+    """A setting or the worker's environment is unusable; the message says which and what is accepted."""
+
+
+class TransportError(RRTcpError):
+    """The line to RoadRunner failed."""
+
+
+class FrameError(TransportError):
+    """Bytes that are no goridge v3 frame: wrong version, header length, checksum, or over the size limit."""
+
+
+class RelayError(TransportError):
+    """The relay cannot be opened, broke, or ended in the middle of a frame."""
+
+
+class CodecError(RRTcpError):
+    """Bytes that a codec cannot read, or a value that it cannot write."""
+
+
+class WorkerError(RRTcpError):
+    """A rule between RoadRunner and its worker was broken."""
+
+
+class HandshakeError(WorkerError):
+    """RoadRunner's first frame did not come, or was not the question for the pid."""
+
+
+class NoEventError(WorkerError):
+    """An answer was given while no event waits for one.
+
+    A second frame for one event would shift every later answer of the worker by one, onto other clients' connections
+    (RoadRunner v2025.1.15), so it is refused here and never sent.
+    """
+
+
+class UnexpectedPayloadError(WorkerError):
+    """RoadRunner sent something that is no TCP event (another plugin's worker, or an unknown context)."""
+
+
+class RPCError(RRTcpError):
+    """A call to RoadRunner's RPC server failed."""
+
+
+class RPCTransportError(RPCError):
+    """The RPC server could not be reached, did not answer in time, or answered another call."""
+
+
+class RPCServiceError(RPCError):
+    """RoadRunner executed the call and answered with an error, whose text is the message."""
+
+
+class HandlerError(RRTcpError):
+    """A service broke a rule of `App`."""
+
+
+class UnknownServerError(HandlerError):
+    """An event of a server (`tcp.servers.<name>`) that no service of this worker handles."""
+
+
+class ResponseTooLargeError(HandlerError):
+    """The replies to one event are over `App`'s limit."""
+
+
+class SessionError(RRTcpError):
+    """The state of a connection cannot be used."""
+
+
+class SessionStoreError(SessionError):
+    """The session store is unreachable, full, or refused the call; whether the call was applied is unknown."""
+
+
+class SessionDataError(SessionError):
+    """Stored data is damaged, incomplete, or not of the form that this version writes."""
+
+
+class SessionTooLargeError(SessionError):
+    """The state of a connection is over `App`'s limit."""

@@ -1,0 +1,84 @@
+"""Health probes that speak the protocol: RoadRunner's TCP plugin has no health of its own (v5.1.9)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final, Self
+
+from rr_tcp.errors import RRTcpError
+
+_MAX_LINE: Final = 64 * 1024
+
+
+class ProbeError(RRTcpError):
+    """The service did not answer as a healthy one does; the message says what it did."""
+
+
+def probe_smtp(host: str, port: int, *, timeout: float = 3.0) -> None:
+    """An SMTP server greets with 220 and answers QUIT with 221 (RFC 5321 4.3.1).
+
+    Args:
+        host: where it listens.
+        port: where it listens.
+        timeout: seconds for each step.
+    """
+    with _Client(host, port, timeout) as client:
+        client.expect_reply(b"220")
+        client.send(b"QUIT\r\n")
+        client.expect_reply(b"221")
+
+
+def probe_line(host: str, port: int, *, timeout: float = 3.0) -> None:
+    """A line service answers a line with a line.
+
+    Args:
+        host: where it listens.
+        port: where it listens.
+        timeout: seconds for each step.
+    """
+    with _Client(host, port, timeout) as client:
+        client.send(b"probe\n")
+        client.read_line()
+
+
+PROBES: Final = {"smtp": probe_smtp, "line": probe_line}
+"""The probes by protocol name."""
+
+
+class _Client:
+    """A blocking client of one probe."""
+
+    def __init__(self, host: str, port: int, timeout: float) -> None:
+        try:
+            self._socket = socket.create_connection((host, port), timeout)
+        except OSError as error:
+            raise ProbeError(f"cannot connect to {host}:{port}: {error}") from error
+        self._file = self._socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise ProbeError(f"cannot send: {error}") from error
+
+    def read_line(self) -> bytes:
+        try:
+            line = self._file.readline(_MAX_LINE)
+        except OSError as error:
+            raise ProbeError(f"no answer: {error}") from error
+        if not line.endswith(b"\n"):
+            raise ProbeError("the connection was closed without an answer" if not line else "the answer is no line")
+        return line
+
+    def expect_reply(self, code: bytes) -> None:
+        while (line := self.read_line())[:4] == code + b"-":
+            pass
+        if line[:3] != code:
+            raise ProbeError(f"expected a reply {code.decode()}, got {line[:80]!r}")

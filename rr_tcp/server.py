@@ -1,0 +1,131 @@
+"""A RoadRunner server as a child process: start, wait until it serves, stop with everything it started."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from rr_tcp.errors import RRTcpError
+from rr_tcp.probe import ProbeError
+
+_POLL = 0.05  # seconds between two looks at a condition
+
+
+class ServerError(RRTcpError):
+    """The server ended or did not become ready."""
+
+
+class RoadRunnerServer:
+    """One `rr serve`, in a session of its own: a terminal's Ctrl-C reaches it through us, in order, and only once.
+
+    Args:
+        binary: the server, e.g. `bin/rr`.
+        config: its configuration file.
+        cwd: its working directory, from which workers are started.
+        env: its whole environment, which workers inherit.
+        output: where its output and the workers' stderr go; inherited by default.
+        overrides: `dot.notation=value` settings that replace the file's.
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        config: Path,
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        output: IO[bytes] | None = None,
+        overrides: Sequence[str] = (),
+    ) -> None:
+        self._command = [str(binary), "serve", "-w", str(cwd), "-c", str(config)]
+        for override in overrides:
+            self._command += ["-o", override]
+        self._env = dict(env)
+        self._output = output
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._started().pid
+
+    def start(self) -> None:
+        """Starts the process; does not wait until it serves."""
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT if self._output else None,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ServerError(f"cannot start {self._command[0]}: {error}. `make rr` gets the server") from error
+
+    def wait_ready(self, probes: Sequence[Callable[[], None]], *, timeout: float) -> None:
+        """Waits until every probe passes.
+
+        Args:
+            probes: each returns when its service answers and raises `ProbeError` until then.
+            timeout: seconds for all of them.
+
+        Raises:
+            ServerError: the server ended, or a probe still failed at the end of the time.
+        """
+        deadline = time.monotonic() + timeout
+        for probe in probes:
+            while (problem := _failure(probe)) is not None:
+                if (code := self.poll()) is not None:
+                    raise ServerError(f"the server ended with exit code {code} before it served")
+                if time.monotonic() > deadline:
+                    raise ServerError(f"the server is not ready after {timeout:g} s: {problem}")
+                time.sleep(_POLL)
+        if (code := self.poll()) is not None:  # somebody else answered the probes on these ports
+            raise ServerError(f"the server ended with exit code {code}, but its ports answer: are they taken?")
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._started().poll()
+
+    def wait(self) -> int:
+        """Waits for the end of the server and returns its exit code."""
+        return self._started().wait()
+
+    def stop(self, *, timeout: float) -> int:
+        """Ends the server and its workers as an operator would, with SIGTERM.
+
+        Args:
+            timeout: seconds until it is killed; above the configuration's `endure.grace_period`.
+
+        Returns:
+            The exit code, 0 after an orderly end.
+        """
+        process = self._started()
+        if process.poll() is None:
+            process.terminate()
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return process.wait()
+
+    def kill(self) -> None:
+        """Kills the server. Its workers find their pipes closed and end by themselves."""
+        self._started().kill()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise ServerError("the server was not started")
+        return self._process
+
+
+def _failure(probe: Callable[[], None]) -> ProbeError | None:
+    try:
+        probe()
+    except ProbeError as error:
+        return error
+    return None

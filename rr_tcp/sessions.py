@@ -1,0 +1,106 @@
+"""What a connection's state looks like at rest, and what a store for it must do.
+
+A session is two things: a small *state*, replaced on every event, and *bulk* bytes (a mail's body, an upload) that only
+grow until they are dropped. They are apart because rewriting a growing body on every packet costs O(n^2). `App` loads
+a session before each event and saves it after, one store call each way.
+
+The backends live with the services (`services.kv`); the SDK only knows this protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from rr_tcp.errors import SessionDataError
+
+StateT = TypeVar("StateT")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session as a store returns it.
+
+    Attributes:
+        state: what was last saved.
+        bulk_size: length in bytes of the bulk data that belongs to this state.
+        closed: the session is a tombstone: its connection is over, only a late event may still come.
+    """
+
+    state: bytes
+    bulk_size: int = 0
+    closed: bool = False
+
+
+class SessionStore(Protocol):
+    """Sessions of all connections, shared by all workers of a host.
+
+    RoadRunner never runs two events of one connection at a time, so a store needs no lock per session; it must bear
+    many processes working on different keys, and a process killed in the middle of any call: then the call happened
+    as a whole or not at all. Keys are RoadRunner's connection uuids. Every method raises `SessionStoreError` when the
+    store cannot do it, and `SessionDataError` when what it finds is damaged or of an unknown form.
+    """
+
+    def load(self, key: str) -> StoredSession | None:
+        """The session, a tombstone (`closed`), or None when there is none or its time is over."""
+
+    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+        """Replaces the state, appends to the bulk data and starts the time to live anew, all in one step.
+
+        Args:
+            key: the connection's uuid.
+            state: replaces what was saved.
+            ttl: seconds until the session is gone unless it is saved again, at least 2.
+            append: bytes to add to the bulk data.
+            truncate: drop the bulk data first.
+        """
+
+    def read_bulk(self, key: str) -> bytes:
+        """All bulk bytes of the session, exactly `bulk_size` of them."""
+
+    def end(self, key: str, *, ttl: float, state: bytes = b"") -> None:
+        """Replaces the session by a tombstone that carries `state`; its bulk data is dropped.
+
+        Args:
+            key: the connection's uuid. A session that never was gets a tombstone too.
+            ttl: seconds until the tombstone is gone, at least 2.
+            state: what a late event (the rest of a line that RoadRunner hands over after CLOSE) may need.
+        """
+
+    def delete(self, key: str) -> None:
+        """Removes every trace of the session, a tombstone too. Without one, does nothing."""
+
+    def close(self) -> None:
+        """Gives back what the store holds open. The store is not used after."""
+
+
+class StateCodec(Generic[StateT]):
+    """Typed plain data to bytes and back (MessagePack); never pickle.
+
+    Args:
+        state_type: a msgspec Struct or dataclass. Make Structs with `forbid_unknown_fields=True`: data of a newer
+            version is then refused instead of losing what this version does not know.
+    """
+
+    __slots__ = ("_decoder", "_encoder", "_name")
+
+    def __init__(self, state_type: type[StateT]) -> None:
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(state_type)
+        self._name = state_type.__qualname__
+
+    def encode(self, state: StateT) -> bytes:
+        """The state as bytes."""
+        return self._encoder.encode(state)
+
+    def decode(self, data: bytes) -> StateT:
+        """The state from bytes; `SessionDataError` when they are damaged or of another form."""
+        try:
+            return self._decoder.decode(data)
+        except msgspec.DecodeError as error:
+            raise SessionDataError(
+                f"a stored session is no {self._name}: {error}. It was written by another version or service, or is "
+                "damaged; the connection is closed and its session dropped"
+            ) from error

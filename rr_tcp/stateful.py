@@ -1,0 +1,164 @@
+"""Stateful protocols: a connection's state is loaded, one event is handled, the state is saved, the answer leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Generic
+
+from rr_tcp.connection import Connection
+from rr_tcp.errors import SessionTooLargeError
+from rr_tcp.events import Request, TcpEvent
+from rr_tcp.responses import Response, TcpResponse
+from rr_tcp.sessions import SessionStore, StateCodec, StateT
+
+TOMBSTONE_TTL = 60.0
+"""Seconds that an ended session is remembered. RoadRunner hands over the undelimited rest of a closed connection and a
+second CLOSE right after the first one; a minute outlasts any queue for a free worker (`pool.allocate_timeout`)."""
+
+type_error = (
+    "{name}.state_type is not set: name the msgspec Struct or dataclass that holds the state of one connection, e.g. "
+    "`state_type = CounterState`"
+)
+
+
+class StatefulProtocol(Generic[StateT]):
+    """A protocol whose connections may go on in another process after any event.
+
+    One object serves all connections of a server: everything about a connection lives in `connection.state`, which
+    starts as `state_type()`. Every method may be `def` or `async def`. Its replies (`connection.write`) leave as one
+    response when it returns; when it raises, they are dropped, `error_reply` is sent and the connection is closed.
+    """
+
+    state_type: type[StateT]
+    """A msgspec Struct or a dataclass, made without arguments when a client connects."""
+
+    error_reply: ClassVar[bytes] = b"Something went wrong\r\n"
+    """Sent before closing when a method raised or the session store failed."""
+
+    expired_reply: ClassVar[bytes] = b""
+    """Sent before closing when data comes for a session whose time is over: never a silent fresh session."""
+
+    def connected(self, connection: Connection[StateT]) -> Awaitable[None] | None:
+        """A client connected. Default: nothing is written, the connection is read."""
+
+    def data_received(self, connection: Connection[StateT], data: bytes) -> Awaitable[None] | None:
+        """Bytes came: a piece of a stream, many messages or part of one."""
+        raise NotImplementedError(f"{type(self).__name__} must define data_received")
+
+    def eof_received(self, connection: Connection[StateT], data: bytes) -> Awaitable[None] | None:
+        """The client ended its side with a last piece that does not end in the delimiter.
+
+        RoadRunner reports it after CLOSE; what is written still reaches a client that only closed its sending side.
+        The connection is closed afterwards. Default: the piece is dropped, as an unfinished command.
+        """
+
+    def closed(self, connection: Connection[StateT]) -> Awaitable[None] | None:
+        """The connection is over; nothing can be written. Best effort: it may never be called."""
+
+
+class StatefulRoute(Generic[StateT]):
+    """One server's events to one `StatefulProtocol`, its sessions to a store.
+
+    Args:
+        protocol: what handles the events.
+        store: where sessions rest between two events.
+        ttl: seconds that a session lives without an event.
+        max_state: limit of the encoded state, bytes.
+        run: waits for what an `async def` method returned.
+    """
+
+    def __init__(
+        self,
+        protocol: StatefulProtocol[StateT],
+        store: SessionStore,
+        *,
+        ttl: float,
+        max_state: int,
+        run: Callable[[Awaitable[None]], None],
+    ) -> None:
+        if not hasattr(protocol, "state_type"):
+            raise TypeError(type_error.format(name=type(protocol).__name__))
+        self._protocol = protocol
+        self._store = store
+        self._ttl = ttl
+        self._max_state = max_state
+        self._run = run
+        self._codec: StateCodec[StateT] = StateCodec(protocol.state_type)
+
+    @property
+    def error_reply(self) -> bytes:
+        """Sent when the route fails."""
+        return self._protocol.error_reply
+
+    def handle(self, request: Request) -> Response:
+        """The answer to one event; raises whatever the protocol or the store raised."""
+        match request.event:
+            case TcpEvent.CONNECTED:
+                connection = Connection(request, self._protocol.state_type())
+                self._call(self._protocol.connected, connection)
+                return self._settle(connection)
+            case TcpEvent.DATA:
+                return self._data(request)
+            case TcpEvent.CLOSE:
+                return self._close(request)
+            case _:
+                return Response(TcpResponse.CLOSE)
+
+    def abandon(self, request: Request) -> None:
+        """Ends the session of a connection that is closed because handling it failed."""
+        self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL)
+
+    def _data(self, request: Request) -> Response:
+        stored = self._store.load(request.connection_uuid)
+        if stored is None or (stored.closed and not stored.state):
+            return Response.of(b"" if stored else self._protocol.expired_reply, close=True)
+        connection = Connection(
+            request,
+            self._codec.decode(stored.state),
+            bulk_size=stored.bulk_size,
+            read_stored_bulk=self._store.read_bulk,
+        )
+        if stored.closed:
+            # The state leaves the tombstone with its one late event: a replay of that event finds nothing to act on.
+            self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL)
+            self._call(self._protocol.eof_received, connection, request.body)
+            return Response.of(connection.output, close=True)
+        self._call(self._protocol.data_received, connection, request.body)
+        return self._settle(connection)
+
+    def _close(self, request: Request) -> Response:
+        stored = self._store.load(request.connection_uuid)
+        if stored is not None and not stored.closed:
+            connection = Connection(
+                request,
+                self._codec.decode(stored.state),
+                bulk_size=stored.bulk_size,
+                read_stored_bulk=self._store.read_bulk,
+            )
+            self._call(self._protocol.closed, connection)
+            self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL, state=self._encode(connection.state))
+        return Response(TcpResponse.CLOSE)
+
+    def _settle(self, connection: Connection[StateT]) -> Response:
+        """Saves before answering: an answer that left must never be of a state that is lost."""
+        if connection.closing:
+            self._store.end(connection.uuid, ttl=TOMBSTONE_TTL)
+        else:
+            append, truncate = connection.pending_bulk()
+            state = self._encode(connection.state)
+            self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate)
+        return Response.of(connection.output, close=connection.closing)
+
+    def _encode(self, state: StateT) -> bytes:
+        data = self._codec.encode(state)
+        if len(data) > self._max_state:
+            raise SessionTooLargeError(
+                f"the state of a connection takes {len(data)} bytes, the limit is {self._max_state}: keep what grows "
+                "in the bulk data (Connection.append_bulk), or raise App(max_state=...)"
+            )
+        return data
+
+    def _call(self, method: Callable[..., Awaitable[None] | None], *args: Any) -> None:
+        result = method(*args)
+        if result is not None:
+            self._run(result)

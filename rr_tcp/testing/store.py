@@ -1,0 +1,63 @@
+"""A session store in memory: for tests and for pools of one worker, never for two processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rr_tcp.sessions import StoredSession
+
+
+@dataclass(slots=True)
+class _Entry:
+    state: bytes
+    bulk: bytes
+    closed: bool
+    expires: float
+
+
+class MemorySessionStore:
+    """Keeps sessions in a dictionary.
+
+    Args:
+        clock: seconds; tests replace it to let time pass.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+
+    def load(self, key: str) -> StoredSession | None:
+        """See `SessionStore.load`."""
+        entry = self._live(key)
+        return StoredSession(entry.state, len(entry.bulk), entry.closed) if entry else None
+
+    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+        """See `SessionStore.save`."""
+        entry = self._live(key)
+        bulk = b"" if truncate or entry is None else entry.bulk
+        self._entries[key] = _Entry(state, bulk + append, closed=False, expires=self._clock() + ttl)
+
+    def read_bulk(self, key: str) -> bytes:
+        """See `SessionStore.read_bulk`."""
+        entry = self._live(key)
+        return entry.bulk if entry else b""
+
+    def end(self, key: str, *, ttl: float, state: bytes = b"") -> None:
+        """See `SessionStore.end`."""
+        self._entries[key] = _Entry(state, b"", closed=True, expires=self._clock() + ttl)
+
+    def delete(self, key: str) -> None:
+        """See `SessionStore.delete`."""
+        self._entries.pop(key, None)
+
+    def close(self) -> None:
+        """Does nothing: the sessions are the object's."""
+
+    def _live(self, key: str) -> _Entry | None:
+        entry = self._entries.get(key)
+        if entry is not None and entry.expires <= self._clock():
+            del self._entries[key]
+            return None
+        return entry
