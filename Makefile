@@ -1,0 +1,85 @@
+# The stack of stateful TCP services on RoadRunner. `make` prints this help.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PY := .venv/bin/python
+# What `make test` and `make e2e` hand to pytest, e.g. PYTEST_ARGS='-k smtp -x'
+PYTEST_ARGS ?=
+# Compose project of `make e2e`: its own, so that tearing it down never touches yours
+E2E_PROJECT ?= rr-tcp-e2e
+
+.PHONY: help
+help: ## Print this help
+	@echo 'usage: make TARGET'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: rr .venv/.runtime ## Run the stack in the foreground (settings: .env.example); Ctrl-C ends it
+	@exec $(PY) -m scripts.run_stack
+
+.PHONY: test
+test: lint types unit integration e2e-native ## Lint, types, unit, integration and end-to-end tests, without Docker
+	@echo 'make test: all passed'
+
+.PHONY: lint
+lint: .venv/.dev ## Check style, formatting and the import rules between the layers
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
+
+.PHONY: types
+types: .venv/.dev ## Check types (mypy --strict)
+	$(PY) -m mypy .
+
+.PHONY: unit
+unit: .venv/.dev rr redis ## Run the unit tests and the contract tests of the stores
+	$(PY) -m pytest tests/rr_tcp tests/services tests/tools tests/project $(PYTEST_ARGS)
+
+.PHONY: integration
+integration: .venv/.dev rr redis ## Run the tests against the real RoadRunner and Redis
+	$(PY) -m pytest tests/integration $(PYTEST_ARGS)
+
+.PHONY: e2e-native
+e2e-native: .venv/.dev rr ## Run the end-to-end tests against `make run`'s stack
+	$(PY) -m pytest tests/e2e --target native $(PYTEST_ARGS)
+
+.PHONY: e2e
+e2e: .venv/.dev ## Run the end-to-end tests against the Compose stack (needs Docker)
+	@scripts/require-docker
+	$(PY) -m pytest tests/e2e --target compose --compose-project $(E2E_PROJECT) $(PYTEST_ARGS)
+
+.PHONY: format
+format: .venv/.dev ## Format the code and apply safe lint fixes
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+.PHONY: rr
+rr: ## Get the RoadRunner server as bin/rr
+	@scripts/get-rr
+
+.PHONY: redis
+redis: ## Get a redis-server for the tests
+	@scripts/get-redis >/dev/null
+
+.PHONY: lock
+lock: .venv/.dev ## Resolve the dependencies anew and pin them by hash
+	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --extra services pyproject.toml -o requirements.lock
+	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --extra services --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+.PHONY: clean
+clean: ## Remove what make made, but no mail (var/)
+	rm -rf .venv bin .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/.runtime: requirements.lock scripts/setup-venv
+	@scripts/setup-venv requirements.lock
+	@touch $@
+
+.venv/.dev: requirements-dev.lock scripts/setup-venv
+	@scripts/setup-venv requirements-dev.lock
+	@touch $@ .venv/.runtime
