@@ -1,0 +1,104 @@
+"""The frame codec against RoadRunner's own bytes, every split, and bytes that are no frames."""
+
+from __future__ import annotations
+
+import struct
+from zlib import crc32
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rr_tcp.errors import FrameError
+from rr_tcp.frame import HEADER_SIZE, MAX_OPTIONS, Flag, Frame, FrameDecoder
+
+STOP_BYTES = bytes.fromhex("13090d0000003a6bfacb0000") + b'{"stop":true}'  # captured from RoadRunner v2025.1.15
+
+frames = st.builds(
+    Frame,
+    payload=st.binary(max_size=300),
+    flags=st.integers(0, 255),
+    options=st.lists(st.integers(0, 2**32 - 1), max_size=MAX_OPTIONS).map(tuple),
+)
+
+
+def header(*, version: int = 1, words: int = 3, length: int = 0) -> bytes:
+    protected = struct.pack("<BBI", version << 4 | words, 0, length)
+    return protected + struct.pack("<IH", crc32(protected), 0)
+
+
+def test_encoding_gives_the_bytes_that_roadrunner_sends() -> None:
+    assert Frame(b'{"stop":true}', Flag.CONTROL | Flag.JSON).encode() == STOP_BYTES
+
+
+def test_decoding_understands_the_bytes_that_roadrunner_sends() -> None:
+    decoder = FrameDecoder()
+    decoder.feed(STOP_BYTES)
+    assert decoder.next_frame() == Frame(b'{"stop":true}', 0x09)
+    assert decoder.next_frame() is None
+    assert not decoder.in_frame
+
+
+@given(st.lists(frames, max_size=5), st.data())
+def test_any_split_of_the_bytes_gives_the_same_frames(sent: list[Frame], data: st.DataObject) -> None:
+    stream = b"".join(frame.encode() for frame in sent)
+    decoder = FrameDecoder()
+    received = []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        decoder.feed(stream[:size])
+        stream = stream[size:]
+        while (frame := decoder.next_frame()) is not None:
+            received.append(frame)
+    assert received == sent
+    assert not decoder.in_frame
+
+
+@given(st.binary(max_size=200))
+@example(b"print() reached the wire")
+def test_no_bytes_raise_anything_but_frame_error(junk: bytes) -> None:
+    decoder = FrameDecoder()
+    decoder.feed(junk)
+    try:
+        while decoder.next_frame() is not None:
+            pass
+    except FrameError:
+        pass
+
+
+@pytest.mark.parametrize("byte", range(10))
+def test_a_flipped_bit_in_the_protected_header_is_refused(byte: int) -> None:
+    damaged = bytearray(Frame(b"payload", options=(3,)).encode())
+    damaged[byte] ^= 0x01
+    decoder = FrameDecoder()
+    decoder.feed(bytes(damaged))
+    with pytest.raises(FrameError, match="checksum"):
+        decoder.next_frame()
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        (header(version=2), "version 2"),
+        (header(words=2), "2 words"),
+        (header(words=14), "14 words"),
+        (header(length=1001), "1001 bytes"),
+    ],
+)
+def test_a_valid_checksum_does_not_make_a_bad_header_good(bad: bytes, problem: str) -> None:
+    decoder = FrameDecoder(max_payload=1000)
+    decoder.feed(bad)
+    with pytest.raises(FrameError, match=problem):
+        decoder.next_frame()
+
+
+def test_an_announced_payload_takes_no_memory_before_it_comes() -> None:
+    decoder = FrameDecoder(max_payload=2**31)
+    decoder.feed(header(length=2**31))
+    assert decoder.next_frame() is None
+    assert len(decoder._buffer) == HEADER_SIZE
+
+
+def test_more_options_than_roadrunner_survives_are_refused() -> None:
+    with pytest.raises(FrameError, match="options"):
+        Frame(b"", options=(0,) * (MAX_OPTIONS + 1)).encode()
