@@ -28,6 +28,9 @@ class RoadRunnerServer:
         env: its whole environment, which workers inherit.
         output: where its output and the workers' stderr go; inherited by default.
         overrides: `dot.notation=value` settings that replace the file's.
+
+    Attributes:
+        killed: whether `kill` was called, after which there is no orderly end.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class RoadRunnerServer:
         self._env = dict(env)
         self._output = output
         self._process: subprocess.Popen[bytes] | None = None
+        self.killed = False
 
     @property
     def pid(self) -> int:
@@ -110,11 +114,12 @@ class RoadRunnerServer:
         try:
             return process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.kill()
+            process.kill()
             return process.wait()
 
     def kill(self) -> None:
         """Kills the server. Its workers find their pipes closed and end by themselves."""
+        self.killed = True
         self._started().kill()
 
     def _started(self) -> subprocess.Popen[bytes]:

@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 from rr_tcp.errors import ConfigurationError, RRTcpError
 from rr_tcp.probe import probe_line, probe_smtp
 from rr_tcp.server import RoadRunnerServer
-from services.kv import check_store
+from services.kv import open_store
 from services.smtp import SmtpSettings
 from workers.settings import Settings
 
@@ -55,7 +55,7 @@ def run(env: dict[str, str]) -> int:
     smtp_port, echo_port = _port(env, "SMTP_PORT"), _port(env, "ECHO_PORT")
     for address, name in ((host, "SMTP_PORT"), (host, "ECHO_PORT"), ("127.0.0.1", "RPC_PORT")):
         _check_free(address, _port(env, name), name)
-    check_store(settings.session_store)
+    _check_store(settings.session_store)
 
     server = RoadRunnerServer(ROOT / "bin/rr", ROOT / ".rr.yaml", cwd=ROOT, env={**env, "PYTHON": sys.executable})
     server.start()
@@ -115,6 +115,17 @@ def _check_free(host: str, port: int, name: str) -> None:
             raise ConfigurationError(
                 f"cannot listen on {host}:{port}: {error.strerror}. Set {name} to another port, e.g. {name}={port + 1}"
             ) from error
+
+
+def _check_store(url: str) -> None:
+    """Says now what every worker would say later, to each client."""
+    if url.startswith("rrkv:"):
+        return  # it is part of the server, which does not run yet; the probes go through it
+    store = open_store(url)
+    try:
+        store.check()
+    finally:
+        store.close()
 
 
 def _redacted(url: str) -> str:

@@ -49,7 +49,8 @@ def roadrunner(
         overrides: `dot.notation=value` settings that replace the file's.
 
     Raises:
-        ServerError: it did not start, or did not end by itself with exit code 0; its log is in the message.
+        ServerError: it did not start, or did not end with exit code 0 though the block did not kill it; its log is in
+            the message.
     """
     with log.open("ab") as output:
         server = RoadRunnerServer(
@@ -63,7 +64,7 @@ def roadrunner(
             server.stop(timeout=STOP_TIMEOUT)
             error.add_note(_quoted(log))
             raise
-        if (code := server.stop(timeout=STOP_TIMEOUT)) != 0:
+        if (code := server.stop(timeout=STOP_TIMEOUT)) != 0 and not server.killed:
             raise ServerError(f"the server ended with exit code {code}\n{_quoted(log)}")
 
 

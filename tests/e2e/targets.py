@@ -1,0 +1,200 @@
+"""The stacks that the end-to-end tests run against: `make run`'s and Compose's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+ROOT = Path(__file__).resolve().parents[2]
+
+READY_TIMEOUT = 90.0  # seconds until a stack must say that it is ready
+STOP_TIMEOUT = 60.0  # seconds until it must be gone; above the grace period of every configuration
+CONTAINER_START_TIMEOUT = 600.0  # seconds; images may have to be built
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+
+class Target(Protocol):
+    """What a test may know of a stack."""
+
+    smtp: Address
+    echo: Address
+
+    def mails(self) -> list[dict[str, Any]]:
+        """What the documented command line lists."""
+
+    def mail(self, mail_id: str) -> bytes:
+        """What the documented command line prints for one mail."""
+
+    def signal_worker(self, pid: int, number: signal.Signals) -> None:
+        """Sends a signal to the worker with the pid that the echo service tells."""
+
+    def log(self) -> str:
+        """The stack's output so far."""
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+class NativeTarget:
+    """`make run`'s program, on free ports, with stores of its own."""
+
+    def __init__(self, directory: Path, env: Mapping[str, str]) -> None:
+        smtp_port, echo_port, rpc_port = free_ports(3)
+        self.smtp = Address("127.0.0.1", smtp_port)
+        self.echo = Address("127.0.0.1", echo_port)
+        self._env = {
+            **os.environ,
+            "SMTP_PORT": str(smtp_port),
+            "ECHO_PORT": str(echo_port),
+            "RPC_PORT": str(rpc_port),
+            "SESSION_STORE": f"lmdb://{directory}/sessions",
+            "MAIL_STORE": f"sqlite:///{directory}/mail.db",
+            **env,
+        }
+        self._log = directory / "stack.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "scripts.run_stack"],
+                cwd=ROOT,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + READY_TIMEOUT
+        while "ready: " not in self.log():
+            assert self._process.poll() is None, f"the stack ended before it was ready:\n{self.log()}"
+            assert time.monotonic() < deadline, f"the stack is not ready after {READY_TIMEOUT} s:\n{self.log()}"
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+
+    def mails(self) -> list[dict[str, Any]]:
+        mails: list[dict[str, Any]] = json.loads(self._command("mails", "--json"))
+        return mails
+
+    def mail(self, mail_id: str) -> bytes:
+        return self._command("mail", mail_id)
+
+    def signal_worker(self, pid: int, number: signal.Signals) -> None:
+        os.kill(pid, number)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def _command(self, *args: str) -> bytes:
+        return subprocess.run(
+            [sys.executable, "-m", "services.smtp", *args], cwd=ROOT, env=self._env, check=True, capture_output=True
+        ).stdout
+
+
+class ComposeTarget:
+    """The Compose stack under a project name of its own, on free ports."""
+
+    def __init__(self, project: str) -> None:
+        smtp_port, echo_port = free_ports(2)
+        self.smtp = Address("127.0.0.1", smtp_port)
+        self.echo = Address("127.0.0.1", echo_port)
+        self._env = {**os.environ, "SMTP_PORT": str(smtp_port), "ECHO_PORT": str(echo_port)}
+        self._compose = ["docker", "compose", "--project-name", project]
+
+    def up(self) -> None:
+        self.down()  # what an earlier run that was killed left behind
+        # Not captured: building takes minutes, and its progress is for whoever waits.
+        subprocess.run(
+            [*self._compose, "up", "--detach", "--build", "--wait"],
+            cwd=ROOT,
+            env=self._env,
+            check=True,
+            timeout=CONTAINER_START_TIMEOUT,
+        )
+
+    def down(self) -> None:
+        subprocess.run(
+            [*self._compose, "down", "--volumes", "--remove-orphans", "--timeout", "45"],
+            cwd=ROOT,
+            env=self._env,
+            check=True,
+        )
+
+    def mails(self) -> list[dict[str, Any]]:
+        mails: list[dict[str, Any]] = json.loads(self._exec("python", "-m", "services.smtp", "mails", "--json"))
+        return mails
+
+    def mail(self, mail_id: str) -> bytes:
+        return self._exec("python", "-m", "services.smtp", "mail", mail_id)
+
+    def signal_worker(self, pid: int, number: signal.Signals) -> None:
+        self._exec("python", "-c", f"import os; os.kill({pid}, {number.value})")
+
+    def log(self) -> str:
+        done = subprocess.run(
+            [*self._compose, "logs", "--no-color"], cwd=ROOT, env=self._env, check=False, capture_output=True, text=True
+        )
+        return done.stdout + done.stderr
+
+    def _exec(self, *command: str) -> bytes:
+        return subprocess.run(
+            [*self._compose, "exec", "--no-TTY", "stack", *command],
+            cwd=ROOT,
+            env=self._env,
+            check=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+        ).stdout
+
+
+@contextlib.contextmanager
+def native(directory: Path, env: Mapping[str, str] | None = None) -> Iterator[NativeTarget]:
+    """A running native stack, stopped at the end; it must end by itself with exit code 0."""
+    target = NativeTarget(directory, env or {})
+    target.start()
+    try:
+        yield target
+    finally:
+        code = target.stop()
+    assert code == 0, f"the stack ended with exit code {code}:\n{target.log()}"
+
+
+@contextlib.contextmanager
+def compose(project: str) -> Iterator[ComposeTarget]:
+    """A running Compose stack, always torn down with its volumes."""
+    target = ComposeTarget(project)
+    try:
+        target.up()
+        yield target
+    except BaseException:
+        sys.stderr.write(target.log())
+        raise
+    finally:
+        target.down()
