@@ -29,6 +29,9 @@ READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 40.0
 """Seconds until the server is killed, above `endure.grace_period` of .rr.yaml."""
 
+MAX_WORKERS = 500
+"""RoadRunner's own limit of a pool (pool v1.1.3)."""
+
 DEFAULTS = {"LISTEN_HOST": "127.0.0.1", "SMTP_PORT": "1025", "ECHO_PORT": "8889", "RPC_PORT": "6001", "WORKERS": "2"}
 """As in .rr.yaml, which a test compares."""
 
@@ -53,6 +56,7 @@ def run(env: dict[str, str]) -> int:
     smtp = SmtpSettings.from_env(env)
     host = env["LISTEN_HOST"]
     smtp_port, echo_port = _port(env, "SMTP_PORT"), _port(env, "ECHO_PORT")
+    workers = _workers(env)
     for address, name in ((host, "SMTP_PORT"), (host, "ECHO_PORT"), ("127.0.0.1", "RPC_PORT")):
         _check_free(address, _port(env, name), name)
     _check_store(settings.session_store)
@@ -67,7 +71,7 @@ def run(env: dict[str, str]) -> int:
         ]
         server.wait_ready(probes, timeout=READY_TIMEOUT)
         sys.stdout.write(
-            f"ready: SMTP on {host}:{smtp_port}, JSON echo on {host}:{echo_port}, {env['WORKERS']} workers, "
+            f"ready: SMTP on {host}:{smtp_port}, JSON echo on {host}:{echo_port}, {workers} workers, "
             f"sessions in {_redacted(settings.session_store)}, mails in {_redacted(smtp.mail_store)}; Ctrl-C stops\n"
         )
         sys.stdout.flush()
@@ -101,6 +105,13 @@ def _port(env: dict[str, str], name: str) -> int:
     value = env[name]
     if not value.isdecimal() or not 0 < int(value) < 65536:
         raise ConfigurationError(f"{name} is {value!r}: give a port from 1 to 65535")
+    return int(value)
+
+
+def _workers(env: dict[str, str]) -> int:
+    value = env["WORKERS"]
+    if not value.isdecimal() or not 0 < int(value) <= MAX_WORKERS:
+        raise ConfigurationError(f"WORKERS is {value!r}: give a number of processes from 1 to {MAX_WORKERS}")
     return int(value)
 
 

@@ -1,0 +1,186 @@
+"""`make run`, its settings and its end, on each session store."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from rr_tcp.testing import free_ports, roadrunner
+from tests.e2e.clients import RawClient, echo_lines
+from tests.e2e.targets import NativeTarget, native
+from tests.integration.conftest import ROOT, accepts, process_exists
+from tests.services.kv.servers import RedisServer
+
+MESSAGE = b"Subject: kept\r\n\r\n..byte for byte\xff\r\n"
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    [port] = free_ports(1)
+    server = RedisServer(tmp_path_factory.mktemp("redis"), port)
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["lmdb", "redis", "rrkv"])
+def session_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    match request.param:
+        case "redis":
+            url: str = request.getfixturevalue("redis")
+            return url
+        case "rrkv":
+            return "rrkv://sessions"
+        case _:
+            return f"lmdb://{tmp_path}/sessions"
+
+
+def send_mail(stack: NativeTarget) -> None:
+    with smtplib.SMTP(stack.smtp.host, stack.smtp.port, timeout=30) as client:
+        client.sendmail("a@x.test", ["b@y.test"], MESSAGE, ["BODY=8BITMIME"])
+
+
+def test_the_stack_works_on_every_session_store_and_keeps_mail_over_a_restart(
+    session_store: str, tmp_path: Path
+) -> None:
+    env = {"SESSION_STORE": session_store}
+    with native(tmp_path, env) as stack:
+        send_mail(stack)
+        with RawClient(stack.echo) as client:
+            answers = echo_lines(client, [b"x"] * 50)
+        assert [answer["seq"] for answer in answers] == list(range(1, 51))
+        assert len({answer["worker"] for answer in answers}) == 2
+    with native(tmp_path, env) as stack:
+        [mail] = stack.mails()
+        assert stack.mail(mail["id"]) == MESSAGE
+
+
+def run_stack(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.run_stack"],
+        cwd=ROOT,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def ports() -> dict[str, str]:
+    return dict(zip(("SMTP_PORT", "ECHO_PORT", "RPC_PORT"), map(str, free_ports(3)), strict=True))
+
+
+@pytest.mark.parametrize("setting", ["SMTP_PORT", "ECHO_PORT", "RPC_PORT"])
+def test_a_port_that_is_taken_is_named_and_nothing_starts(setting: str, ports: dict[str, str]) -> None:
+    """RoadRunner itself would share it."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        done = run_stack({**ports, setting: str(sock.getsockname()[1])})
+    assert done.returncode == 1
+    assert setting in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("SMTP_PORT", "smtp"),
+        ("ECHO_PORT", "70000"),
+        ("WORKERS", "none"),
+        ("SESSION_TTL", "0"),
+        ("SESSION_STORE", "mysql://localhost"),
+        ("SMTP_MAX_SIZE", "big"),
+        ("MAIL_STORE", "maildir:///nowhere"),
+        ("SMTP_HANDLER", "no.such.Handler"),
+        ("ECHO_MAX_LINE", "-1"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(setting: str, value: str, ports: dict[str, str]) -> None:
+    done = run_stack({**ports, setting: value})
+    assert done.returncode == 1
+    assert setting in done.stderr or setting.lower().replace("_", " ") in done.stderr or value in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_redis_that_does_not_answer_is_said_before_anything_starts(ports: dict[str, str]) -> None:
+    [port] = free_ports(1)
+    done = run_stack({**ports, "SESSION_STORE": f"redis://user:secret-word@127.0.0.1:{port}/0"})
+    assert done.returncode == 1
+    assert str(port) in done.stderr
+    assert "secret-word" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_make_run_ends_with_everything_it_started(
+    number: signal.Signals, ports: dict[str, str], tmp_path: Path
+) -> None:
+    """As a terminal does on Ctrl-C: the signal goes to make and all that it started in the foreground."""
+    env = {**ports, "SESSION_STORE": f"lmdb://{tmp_path}/sessions", "MAIL_STORE": f"sqlite:///{tmp_path}/mail.db"}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["make", "run"],
+            cwd=ROOT,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while "ready: " not in (tmp_path / "log").read_text():
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with socket.create_connection(("127.0.0.1", int(ports["ECHO_PORT"]))) as client:
+            client.sendall(b"who\n")
+            worker = json.loads(client.makefile().readline())["worker"]
+        server = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    finally:
+        os.killpg(process.pid, number)
+        process.wait(60)
+    assert not process_exists(worker)
+    assert not process_exists(server)
+    for port in ports.values():
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", int(port)))
+
+
+@pytest.mark.parametrize("service", ["smtp", "echo"])
+def test_each_service_runs_in_a_server_of_its_own(
+    service: str, rr_binary: Path, ports: dict[str, str], tmp_path: Path
+) -> None:
+    port = int(ports[f"{service.upper()}_PORT"])
+    env = {
+        **ports,
+        "PYTHON": sys.executable,
+        "SESSION_STORE": f"lmdb://{tmp_path}/sessions",
+        "MAIL_STORE": f"sqlite:///{tmp_path}/mail.db",
+    }
+    protocol = {"smtp": "smtp", "echo": "line"}[service]
+    with roadrunner(
+        rr_binary,
+        ROOT / f"deploy/split/{service}.rr.yaml",
+        cwd=ROOT,
+        env=env,
+        log=tmp_path / "rr.log",
+        probes=[accepts(port)],
+    ):
+        subprocess.run([sys.executable, "-m", "rr_tcp", "probe", protocol, f"127.0.0.1:{port}"], cwd=ROOT, check=True)

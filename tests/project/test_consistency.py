@@ -1,0 +1,115 @@
+"""Facts that must stand in more than one file agree in all of them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.run_stack import DEFAULTS, STOP_TIMEOUT
+from services.echo import EchoSettings
+from services.smtp import SmtpSettings
+from workers.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGURATIONS = [".rr.yaml", "deploy/split/smtp.rr.yaml", "deploy/split/echo.rr.yaml"]
+VERSION = (ROOT / "tools/rr/VERSION").read_text().strip()
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def load(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(text(name))
+    return loaded
+
+
+def seconds(value: str) -> float:
+    assert value.endswith("s")
+    return float(value.removesuffix("s"))
+
+
+def test_the_image_has_the_version_of_the_own_build() -> None:
+    assert re.findall(r"roadrunner-server/roadrunner:(\S+)", text("Dockerfile")) == [VERSION]
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_each_step_of_the_grace_chain_outlasts_the_one_inside_it(name: str) -> None:
+    config = load(name)
+    pool = config["tcp"]["pool"]
+    exec_ttl = seconds(pool["supervisor"]["exec_ttl"])
+    grace = seconds(config["endure"]["grace_period"])
+    assert exec_ttl < seconds(pool["destroy_timeout"]) <= grace
+    assert grace < seconds(load("docker-compose.yml")["services"]["stack"]["stop_grace_period"])
+    assert grace < STOP_TIMEOUT
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS[1:])
+def test_split_deployments_differ_from_the_shared_pool_in_nothing_but_their_service(name: str) -> None:
+    whole, part = load(".rr.yaml"), load(name)
+    for section in ("version", "kv", "logs", "endure"):
+        assert part[section] == whole[section]
+    assert part["tcp"]["pool"] == whole["tcp"]["pool"]
+    [(server, listener)] = part["tcp"]["servers"].items()
+    assert listener == whole["tcp"]["servers"][server]
+    assert part["server"]["command"][-1] == f"workers.{server}:build_app"
+
+
+def test_make_run_has_the_defaults_of_the_configuration() -> None:
+    configured = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text(".rr.yaml")))
+    del configured["PYTHON"]
+    assert configured == DEFAULTS
+
+
+def test_the_example_settings_are_the_defaults() -> None:
+    example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", text(".env.example"), re.MULTILINE))
+    assert DEFAULTS.items() <= example.items()
+    assert Settings.from_env(example) == Settings.from_env({})
+    assert SmtpSettings.from_env(example) == SmtpSettings.from_env({})
+    assert EchoSettings.from_env(example) == EchoSettings.from_env({})
+
+
+def test_every_setting_that_the_code_reads_is_in_the_example() -> None:
+    """RoadRunner's own variables and what only a Dockerfile or script sets are not for users."""
+    read = set()
+    for path in [*ROOT.glob("services/**/*.py"), *ROOT.glob("workers/*.py"), ROOT / "rr_tcp/__main__.py"]:
+        read |= set(re.findall(r'(?:env\.get|environ\.get|_positive)\((?:env, )?"([A-Z_]+)"', path.read_text()))
+    example = set(re.findall(r"^#([A-Z_]+)=", text(".env.example"), re.MULTILINE))
+    assert read
+    assert read <= example
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_locks_pin_by_hash_and_name_no_address(name: str) -> None:
+    lock = text(name)
+    assert "://" not in lock
+    pinned = re.findall(r"^([a-z0-9-]+)(?:\[[a-z]+\])?==\S+", lock, re.MULTILINE)
+    assert len(pinned) > 5
+    assert lock.count("--hash=sha256:") >= len(pinned)
+
+
+def test_what_is_developed_with_is_what_runs() -> None:
+    def versions(name: str) -> dict[str, str]:
+        return dict(re.findall(r"^([a-z0-9-]+)(?:\[[a-z]+\])?==(\S+)", text(name), re.MULTILINE))
+
+    assert versions("requirements.lock").items() <= versions("requirements-dev.lock").items()
+
+
+def test_the_packages_version_has_one_value() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    assert f'__version__ = "{project["version"]}"' in text("rr_tcp/__init__.py")
+
+
+def test_end_to_end_tests_import_nothing_of_ours() -> None:
+    for path in ROOT.glob("tests/e2e/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not {name.partition(".")[0] for name in names} & {"rr_tcp", "services", "workers", "scripts"}, path

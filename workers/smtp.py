@@ -1,0 +1,24 @@
+"""The SMTP service in a pool of its own; `all.py` adds it to the shared one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from rr_tcp import App
+from services.smtp import SmtpProtocol, SmtpSettings
+from workers.settings import new_app
+
+
+def add_to(app: App, env: Mapping[str, str]) -> None:
+    """Lets the service handle the server `smtp`."""
+    protocol = SmtpProtocol(SmtpSettings.from_env(env))
+    app.add("smtp", protocol)
+    app.on_shutdown(protocol.close)
+
+
+def build_app() -> App:
+    """The App of this process, from its environment."""
+    app = new_app(os.environ)
+    add_to(app, os.environ)
+    return app
