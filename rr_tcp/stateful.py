@@ -9,16 +9,11 @@ from rr_tcp.connection import Connection
 from rr_tcp.errors import SessionTooLargeError
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.responses import Response, TcpResponse
-from rr_tcp.sessions import SessionStore, StateCodec, StateT
+from rr_tcp.sessions import SessionStore, StateCodec, StateT, StoredSession
 
 TOMBSTONE_TTL = 60.0
 """Seconds that an ended session is remembered. RoadRunner hands over the undelimited rest of a closed connection and a
 second CLOSE right after the first one; a minute outlasts any queue for a free worker (`pool.allocate_timeout`)."""
-
-type_error = (
-    "{name}.state_type is not set: name the msgspec Struct or dataclass that holds the state of one connection, e.g. "
-    "`state_type = CounterState`"
-)
 
 
 class StatefulProtocol(Generic[StateT]):
@@ -53,7 +48,10 @@ class StatefulProtocol(Generic[StateT]):
         """
 
     def closed(self, connection: Connection[StateT]) -> Awaitable[None] | None:
-        """The connection is over; nothing can be written. Best effort: it may never be called."""
+        """The connection is over, whoever ended it; nothing can be written.
+
+        At most once per connection, and best effort: never after a failed event, a crashed worker or a stopped server.
+        """
 
 
 class StatefulRoute(Generic[StateT]):
@@ -77,7 +75,10 @@ class StatefulRoute(Generic[StateT]):
         run: Callable[[Awaitable[None]], None],
     ) -> None:
         if not hasattr(protocol, "state_type"):
-            raise TypeError(type_error.format(name=type(protocol).__name__))
+            raise TypeError(
+                f"{type(protocol).__name__}.state_type is not set: name the msgspec Struct or dataclass that holds the "
+                "state of one connection, e.g. `state_type = CounterState`"
+            )
         self._protocol = protocol
         self._store = store
         self._ttl = ttl
@@ -112,12 +113,7 @@ class StatefulRoute(Generic[StateT]):
         stored = self._store.load(request.connection_uuid)
         if stored is None or (stored.closed and not stored.state):
             return Response.of(b"" if stored else self._protocol.expired_reply, close=True)
-        connection = Connection(
-            request,
-            self._codec.decode(stored.state),
-            bulk_size=stored.bulk_size,
-            read_stored_bulk=self._store.read_bulk,
-        )
+        connection = self._restore(request, stored)
         if stored.closed:
             # The state leaves the tombstone with its one late event: a replay of that event finds nothing to act on.
             self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL)
@@ -129,25 +125,30 @@ class StatefulRoute(Generic[StateT]):
     def _close(self, request: Request) -> Response:
         stored = self._store.load(request.connection_uuid)
         if stored is not None and not stored.closed:
-            connection = Connection(
-                request,
-                self._codec.decode(stored.state),
-                bulk_size=stored.bulk_size,
-                read_stored_bulk=self._store.read_bulk,
-            )
+            connection = self._restore(request, stored)
             self._call(self._protocol.closed, connection)
             self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL, state=self._encode(connection.state))
         return Response(TcpResponse.CLOSE)
 
     def _settle(self, connection: Connection[StateT]) -> Response:
         """Saves before answering: an answer that left must never be of a state that is lost."""
+        output = connection.output
         if connection.closing:
+            self._call(self._protocol.closed, connection)
             self._store.end(connection.uuid, ttl=TOMBSTONE_TTL)
-        else:
-            append, truncate = connection.pending_bulk()
-            state = self._encode(connection.state)
-            self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate)
-        return Response.of(connection.output, close=connection.closing)
+            return Response.of(output, close=True)
+        append, truncate = connection.pending_bulk()
+        state = self._encode(connection.state)
+        self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate)
+        return Response.of(output, close=False)
+
+    def _restore(self, request: Request, stored: StoredSession) -> Connection[StateT]:
+        return Connection(
+            request,
+            self._codec.decode(stored.state),
+            bulk_size=stored.bulk_size,
+            read_stored_bulk=self._store.read_bulk,
+        )
 
     def _encode(self, state: StateT) -> bytes:
         data = self._codec.encode(state)

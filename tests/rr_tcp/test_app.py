@@ -124,8 +124,11 @@ def test_a_protocol_that_closes_leaves_a_tombstone_and_no_bulk(
     assert store.load(client.uuid) == StoredSession(b"", closed=True)
 
 
-def test_closed_is_called_once_however_often_close_comes(client: ConnectionDriver, protocol: NotesProtocol) -> None:
-    client.send(b"x\n")
+@pytest.mark.parametrize("last_line", [b"x\n", b"bye\n"], ids=["by the client", "by the protocol"])
+def test_closed_is_called_once_whoever_closed_and_however_often_close_comes(
+    client: ConnectionDriver, protocol: NotesProtocol, last_line: bytes
+) -> None:
+    client.send(last_line)
     client.end()
     client.end()
     assert protocol.seen_closed == [1]
