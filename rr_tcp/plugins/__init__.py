@@ -1,0 +1,1 @@
+"""Typed calls to RoadRunner's plugins, over `rr_tcp.rpc`."""
