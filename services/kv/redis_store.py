@@ -1,0 +1,207 @@
+"""Sessions in Redis or Valkey: shared, inspectable with redis-cli, one round trip per call.
+
+A session is a hash `rr-tcp:{uuid}` (format, state, checksum, closed, bulk_size) and, with bulk data, a string
+`rr-tcp:{uuid}:bulk` that grows by APPEND. The braces are a hash tag: both are in one slot of a Redis Cluster. All
+commands are shared by Redis 7.0 to 8 and Valkey.
+
+Every writing call is one MULTI/EXEC: Redis runs it as a whole or, when its connection broke before EXEC, not at all.
+No call is retried: one that timed out may have been applied, and an APPEND must not happen twice. Run Redis with
+`maxmemory-policy noeviction`: full memory is then an error of one event, not lost state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from zlib import crc32
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from rr_tcp.errors import SessionDataError, SessionStoreError
+from rr_tcp.sessions import StoredSession
+from services.kv.record import FORMAT, SeenBulk, check_key, check_store, check_ttl, no_session, wrong_bulk
+
+KEY_PREFIX: Final = "rr-tcp:"
+
+CONNECT_TIMEOUT: Final = 0.5
+"""Seconds. An event waits for the store, and the worker's other connections wait with it."""
+
+SOCKET_TIMEOUT: Final = 1.0
+"""Seconds that a read or a write on the socket may take; well under the pool's exec_ttl."""
+
+_FIELDS: Final = ("format", "state", "checksum", "closed", "bulk_size")
+
+
+class RedisStore:
+    """A `SessionStore` in one database of a Redis server. It connects at its first call.
+
+    Args:
+        host: name or address.
+        port: TCP port.
+        db: number of the database.
+        username: of an ACL user; None for the default one.
+        password: None without authentication.
+        tls: speak TLS and verify the server against the system's certificates (OpenSSL's SSL_CERT_FILE adds to them).
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        db: int = 0,
+        username: str | None = None,
+        password: str | None = None,
+        tls: bool = False,
+    ) -> None:
+        self._name = f"Redis at {host}:{port}/{db}"
+        self._seen = SeenBulk()
+        self._redis = redis.Redis(
+            host=host,
+            port=port,
+            db=db,
+            username=username,
+            password=password,
+            ssl=tls,
+            protocol=2,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            socket_timeout=SOCKET_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def check(self) -> None:
+        """`SessionStoreError` unless sessions can be written and read now."""
+        check_store(self)
+
+    def load(self, key: str) -> StoredSession | None:
+        """See `SessionStore.load`."""
+        check_key(key)
+        (fields,) = self._execute([("HMGET", _hash_key(key), *_FIELDS)])
+        if not any(field is not None for field in fields):
+            self._seen.forget()
+            return None
+        session = _decode(key, *fields)
+        self._seen.loaded(key, session.bulk_size)
+        return session
+
+    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+        """See `SessionStore.save`."""
+        check_key(key)
+        check_ttl(ttl)
+        hash_key, bulk_key = _hash_key(key), _bulk_key(key)
+        commands: list[tuple[Any, ...]] = [("HINCRBY", hash_key, "bulk_size", len(append))]
+        if truncate:
+            commands = [("HSET", hash_key, "bulk_size", len(append)), ("DEL", bulk_key)]
+        commands += [
+            ("APPEND", bulk_key, append) if append else ("STRLEN", bulk_key),
+            ("HSET", hash_key, *_encode(state, closed=False)),
+            *_expire(ttl, bulk_key, hash_key),
+        ]
+        replies = self._execute(commands)
+        size, stored = (len(append), replies[2]) if truncate else replies[:2]
+        if not truncate:
+            self._seen.check(key, size - len(append))
+        self._seen.forget()
+        if stored != size:
+            raise wrong_bulk(key, stored, size)
+
+    def read_bulk(self, key: str) -> bytes:
+        """See `SessionStore.read_bulk`."""
+        check_key(key)
+        fields, data = self._execute([("HMGET", _hash_key(key), *_FIELDS), ("GET", _bulk_key(key))])
+        if not any(field is not None for field in fields):
+            raise no_session(key)
+        session, bulk = _decode(key, *fields), data or b""
+        if len(bulk) != session.bulk_size:
+            raise wrong_bulk(key, len(bulk), session.bulk_size)
+        return bytes(bulk)
+
+    def end(self, key: str, *, ttl: float, state: bytes = b"") -> None:
+        """See `SessionStore.end`. What was stored is not read, so a damaged session can be ended too."""
+        check_key(key)
+        check_ttl(ttl)
+        hash_key = _hash_key(key)
+        self._execute(
+            [
+                ("DEL", hash_key, _bulk_key(key)),
+                ("HSET", hash_key, *_encode(state, closed=True), "bulk_size", 0),
+                *_expire(ttl, hash_key),
+            ]
+        )
+        self._seen.forget()
+
+    def delete(self, key: str) -> None:
+        """See `SessionStore.delete`. A damaged session can be deleted too."""
+        check_key(key)
+        self._execute([("DEL", _hash_key(key), _bulk_key(key))])
+        self._seen.forget()
+
+    def close(self) -> None:
+        """See `SessionStore.close`."""
+        self._redis.close()
+
+    def _execute(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """Runs commands as one transaction in one round trip; their replies."""
+        try:
+            with self._redis.pipeline(transaction=len(commands) > 1) as pipeline:
+                queue: Callable[..., object] = pipeline.execute_command
+                for command in commands:
+                    queue(*command)
+                return pipeline.execute()
+        except redis.ResponseError as error:
+            refused = self._refused(error)
+        except redis.RedisError as error:
+            raise SessionStoreError(
+                f"the session store, {self._name}, cannot be used: {error}. Is the server running, and are host, port, "
+                "user and password of SESSION_STORE right?"
+            ) from error
+        # Raised here, without a cause: redis-py quotes the command with its data, which belongs in no log.
+        raise refused
+
+    def _refused(self, error: redis.ResponseError) -> SessionDataError | SessionStoreError:
+        reply = str(error).rpartition("caused error: ")[2]
+        if isinstance(error, redis.exceptions.OutOfMemoryError):
+            return SessionStoreError(
+                f"the session store, {self._name}, is full: {reply} Give Redis more (maxmemory), or lower the number "
+                "of clients, the size of what they may send, or the sessions' time to live"
+            )
+        if "WRONGTYPE" in reply or "not an integer" in reply:
+            return SessionDataError(
+                f"a key of the session store, {self._name}, is of another type: {reply}. Something else writes keys "
+                f"that start with {KEY_PREFIX}; give the sessions a database of their own"
+            )
+        return SessionStoreError(f"the session store, {self._name}, refused a call: {reply}")
+
+
+def _hash_key(key: str) -> str:
+    return f"{KEY_PREFIX}{{{key}}}"
+
+
+def _bulk_key(key: str) -> str:
+    return f"{KEY_PREFIX}{{{key}}}:bulk"
+
+
+def _expire(ttl: float, *keys: str) -> list[tuple[Any, ...]]:
+    return [("PEXPIRE", key, round(ttl * 1000)) for key in keys]
+
+
+def _encode(state: bytes, *, closed: bool) -> tuple[str | bytes | int, ...]:
+    return "format", FORMAT, "state", state, "checksum", crc32(state), "closed", int(closed)
+
+
+def _decode(
+    key: str, form: bytes | None, state: bytes, checksum: bytes, closed: bytes, bulk_size: bytes
+) -> StoredSession:
+    if form != b"%d" % FORMAT:
+        raise SessionDataError(
+            f"the stored session {key} has format {form!r}, this version reads format {FORMAT}: let only one version "
+            "use a session store, or give each its own"
+        )
+    if checksum != b"%d" % crc32(state or b"") or closed not in {b"0", b"1"} or not (bulk_size or b"").isdigit():
+        raise SessionDataError(
+            f"the stored session {key} is damaged: its fields do not fit together. Its connection is lost, "
+            "no other one is"
+        )
+    return StoredSession(state, int(bulk_size), closed == b"1")

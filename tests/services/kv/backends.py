@@ -1,0 +1,159 @@
+"""What the contract suite needs of each backend beside its store: a URL, and hands on what it has stored."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+from rr_tcp.plugins.kv import KV
+from rr_tcp.rpc import RPC
+from services.kv.lmdb_store import LMDBStore
+from services.kv.open import CheckedSessionStore
+from services.kv.record import Record, encode_record
+from services.kv.redis_store import RedisStore
+from services.kv.roadrunner_store import RoadRunnerStore
+from tests.services.kv.servers import RedisServer
+
+FAR = 10.0**10
+"""Seconds since the epoch, centuries from now."""
+
+
+class Clock:
+    """The wall clock, which a test can put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+class Backend(ABC):
+    """One store and what a vandal could do to it.
+
+    Attributes:
+        url: for `open_store` in another process.
+        rpc_address: likewise.
+        store: opened for this process.
+    """
+
+    def __init__(self, url: str, store: CheckedSessionStore, rpc_address: str = "tcp://127.0.0.1:1") -> None:
+        self.url = url
+        self.store = store
+        self.rpc_address = rpc_address
+
+    def close(self) -> None:
+        """Gives back what is open."""
+        self.store.close()
+
+    @abstractmethod
+    def lapse(self, key: str) -> None:
+        """The session's time is over now."""
+
+    @abstractmethod
+    def alter_state(self, key: str) -> None:
+        """One bit of the stored state changes."""
+
+    @abstractmethod
+    def alter_format(self, key: str) -> None:
+        """The session is stored as another version would."""
+
+    @abstractmethod
+    def scribble(self, key: str, data: bytes) -> None:
+        """Something else is stored where the session is."""
+
+    @abstractmethod
+    def lose_bulk(self, key: str) -> None:
+        """The bulk data goes, the state stays."""
+
+
+class _Records(Backend):
+    """Backends that store a record under one key and read the clock themselves."""
+
+    clock: Clock
+
+    @abstractmethod
+    def read(self, key: str) -> bytes: ...
+
+    def lapse(self, key: str) -> None:
+        assert self.read(key), "there is no session whose time could be over"
+        self.clock.ahead += 4000.0
+
+    def alter_state(self, key: str) -> None:
+        data = bytearray(self.read(key))
+        data[-1] ^= 1
+        self.scribble(key, bytes(data))
+
+    def alter_format(self, key: str) -> None:
+        self.scribble(key, b"\2" + encode_record(Record(b"state"), FAR)[1:])
+
+
+class LMDBBackend(_Records):
+    def __init__(self, directory: Path) -> None:
+        self.clock = Clock()
+        self._change = LMDBStore(directory, clock=self.clock)
+        super().__init__(f"lmdb://{directory}", self._change)
+
+    def read(self, key: str) -> bytes:
+        with self._change._transaction() as txn:
+            data = txn.get(key.encode(), db=self._change._sessions)
+        assert data is not None
+        return data
+
+    def scribble(self, key: str, data: bytes) -> None:
+        with self._change._transaction(write=True) as txn:
+            txn.put(key.encode(), data, db=self._change._sessions)
+
+    def lose_bulk(self, key: str) -> None:
+        with self._change._transaction(write=True) as txn:
+            self._change._drop_bulk(txn, key.encode())
+
+
+class RedisBackend(Backend):
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__(server.url, RedisStore("127.0.0.1", server.port))
+        self._server = server
+
+    def _run(self, *command: str | bytes) -> None:
+        with contextlib.closing(self._server.client()) as client:
+            execute: Callable[..., object] = client.execute_command
+            execute(*command)
+
+    def lapse(self, key: str) -> None:
+        self._run("DEL", f"rr-tcp:{{{key}}}", f"rr-tcp:{{{key}}}:bulk")
+
+    def alter_state(self, key: str) -> None:
+        self._run("HSET", f"rr-tcp:{{{key}}}", "state", b"damage")
+
+    def alter_format(self, key: str) -> None:
+        self._run("HSET", f"rr-tcp:{{{key}}}", "format", "2")
+
+    def scribble(self, key: str, data: bytes) -> None:
+        self._run("SET", f"rr-tcp:{{{key}}}", data)
+
+    def lose_bulk(self, key: str) -> None:
+        self._run("DEL", f"rr-tcp:{{{key}}}:bulk")
+
+
+class RoadRunnerBackend(_Records):
+    def __init__(self, address: str) -> None:
+        self.clock = Clock()
+        super().__init__("rrkv://sessions", RoadRunnerStore("sessions", address, clock=self.clock), address)
+        self._rpc = RPC(address)
+        self._kv = KV(self._rpc, "sessions")
+
+    def read(self, key: str) -> bytes:
+        return self._kv.get_many([f"rr-tcp:{key}"])[f"rr-tcp:{key}"]
+
+    def scribble(self, key: str, data: bytes) -> None:
+        self._kv.set_many({f"rr-tcp:{key}": data}, 3600.0)
+
+    def lose_bulk(self, key: str) -> None:
+        self._kv.delete([f"rr-tcp.bulk.0:{key}"])
+
+    def close(self) -> None:
+        super().close()
+        self._rpc.close()

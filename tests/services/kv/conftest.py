@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services.kv.backends import Backend, LMDBBackend, RedisBackend, RoadRunnerBackend
+from tests.services.kv.servers import RedisServer, running_redis, running_roadrunner
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rpc_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real RoadRunner's RPC server, with the KV storage `sessions`."""
+    with running_roadrunner(tmp_path_factory.mktemp("roadrunner")) as address:
+        yield address
+
+
+@pytest.fixture
+def memory_directory() -> Iterator[Path]:
+    """A directory on the memory file system where there is one, as the sessions of a stack are."""
+    shared = Path("/dev/shm")  # noqa: S108 - the directory in it is ours alone
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(params=["lmdb", "redis", "rrkv"])
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Each of the stores, for real."""
+    made: Backend
+    match request.param:
+        case "lmdb":
+            made = LMDBBackend(request.getfixturevalue("memory_directory") / "sessions")
+        case "redis":
+            made = RedisBackend(request.getfixturevalue("redis_server"))
+        case _:
+            made = RoadRunnerBackend(request.getfixturevalue("rpc_address"))
+    with contextlib.closing(made):
+        yield made
+
+
+@pytest.fixture
+def key() -> str:
+    """The uuid of a connection that no other test has."""
+    return str(uuid.uuid4())
+
+
+@pytest.fixture
+def new_key() -> Callable[[], str]:
+    """As `key`, as often as called."""
+    return lambda: str(uuid.uuid4())

@@ -1,0 +1,128 @@
+"""One URL names the store; what is wrong with it is said without its secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from rr_tcp.errors import ConfigurationError, SessionStoreError
+from services.kv import open_store
+from services.kv.lmdb_store import LMDBStore
+from services.kv.redis_store import RedisStore
+from services.kv.roadrunner_store import RoadRunnerStore
+
+
+def test_lmdb(tmp_path: Path) -> None:
+    directory = tmp_path / "a b" / "sessions"
+    with contextlib.closing(open_store(f"lmdb://{tmp_path}/a%20b/sessions")) as store:
+        assert isinstance(store, LMDBStore)
+        assert directory.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://127.0.0.1", {"host": "127.0.0.1", "port": 6379, "db": 0, "username": None, "password": None}),
+        ("redis://redis:6380/2", {"host": "redis", "port": 6380, "db": 2}),
+        ("redis://:p%40ss%2Fw%3A@h/1", {"host": "h", "username": None, "password": "p@ss/w:"}),
+        ("redis://me:secret@[::1]:7000/", {"host": "::1", "port": 7000, "username": "me", "password": "secret"}),
+    ],
+)
+def test_redis(url: str, expected: dict[str, object]) -> None:
+    with contextlib.closing(open_store(url)) as store:
+        assert isinstance(store, RedisStore)
+        settings = store._redis.connection_pool.connection_kwargs
+        assert {name: settings.get(name) for name in expected} == expected
+
+
+def test_rediss_verifies_the_server() -> None:
+    with contextlib.closing(open_store("rediss://redis/0")) as store:
+        assert isinstance(store, RedisStore)
+        connection = store._redis.connection_pool.make_connection()
+        assert isinstance(connection, redis.SSLConnection)
+        assert (connection.cert_reqs, connection.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_rrkv() -> None:
+    with contextlib.closing(open_store("rrkv://sessions", rpc_address="unix:///run/rr.sock")) as store:
+        assert isinstance(store, RoadRunnerStore)
+
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "sessions",
+        "/var/sessions",
+        "lmdb://relative/path",
+        "lmdb:relative",
+        "lmdb://",
+        "lmdb:///",
+        "lmdb:///path?map=1",
+        "redis://",
+        "redis:///0",
+        "redis://host/sessions",
+        "redis://host/-1",
+        "redis://host:port/0",
+        "redis://host:99999/0",
+        f"redis://:{SECRET}@host:port/0",
+        f"redis://:{SECRET}@host/sessions",
+        f"redis://:{SECRET}#1@host/0",
+        f"redis://:{SECRET}?1@host/0",
+        f"redis://[{SECRET}@host/0",
+        f"postgres://me:{SECRET}@host/0",
+        "rrkv://",
+        "rrkv:///sessions",
+        "rrkv://one/two",
+        "rrkv://host:6001",
+        "memory://",
+    ],
+)
+def test_a_bad_url_is_refused_with_what_is_accepted(url: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"lmdb:///absolute/path, redis://.*rediss://.*rrkv://storage"
+    ) as caught:
+        open_store(url)
+    assert SECRET not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None), "it would be logged with the error"
+
+
+def test_a_bad_rpc_address_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"rpc\.listen"):
+        open_store("rrkv://sessions", rpc_address="127.0.0.1:6001")
+
+
+@pytest.mark.parametrize(
+    ("url", "driver", "module"),
+    [
+        ("lmdb:///nonexistent/sessions", "lmdb", "services.kv.lmdb_store"),
+        ("redis://127.0.0.1/0", "redis", "services.kv.redis_store"),
+    ],
+)
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch, url: str, driver: str, module: str) -> None:
+    monkeypatch.setitem(sys.modules, driver, None)
+    monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(ConfigurationError, match=rf"'{driver}'.*rr-tcp\[services\]"):
+        open_store(url)
+
+
+def test_a_driver_is_not_needed_for_another_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    for module in ("services.kv.lmdb_store", "services.kv.redis_store"):
+        monkeypatch.delitem(sys.modules, module)
+    open_store("rrkv://sessions").close()
+
+
+def test_a_directory_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SessionStoreError, match="cannot be opened"):
+        open_store(f"lmdb://{tmp_path}/file/sessions")
