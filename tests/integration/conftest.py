@@ -71,9 +71,13 @@ class Served:
     log: Path
 
     def workers(self) -> list[dict[str, object]]:
-        """What RoadRunner knows of the pool's workers."""
-        workers: list[dict[str, object]] = self.rpc.call("informer.Workers", "tcp")["workers"]
-        return workers
+        """What RoadRunner knows of the pool's workers; none at all while it replaces one."""
+        workers: list[dict[str, object]] | None = self.rpc.call("informer.Workers", "tcp")["workers"]
+        return workers or []
+
+    def pids(self) -> set[int]:
+        """The workers' process ids."""
+        return {int(str(worker["pid"])) for worker in self.workers()}
 
 
 ServeApp = Callable[..., Served]

@@ -63,7 +63,7 @@ def test_a_service_without_state_needs_no_store(serve: ServeApp) -> None:
 
 def test_a_handler_that_raises_costs_its_connection_and_no_worker(serve: ServeApp) -> None:
     served = serve(COUNTER, "counter")
-    before = {worker["pid"] for worker in served.workers()}
+    before = served.pids()
     with connect(served.ports["counter"]) as other:
         ask(other, b"x")
         for _ in range(6):
@@ -71,17 +71,17 @@ def test_a_handler_that_raises_costs_its_connection_and_no_worker(serve: ServeAp
                 client.sendall(b"raise\n")
                 assert receive_all(client) == b"Something went wrong\r\n"
         assert ask(other, b"x")[:2] == [2, 4]
-    assert {worker["pid"] for worker in served.workers()} == before
+    assert served.pids() == before
     assert "RuntimeError: on purpose" in served.log.read_text()
 
 
 def test_what_a_handler_prints_goes_to_the_log_and_not_to_a_client(serve: ServeApp) -> None:
     served = serve(COUNTER, "counter")
-    before = {worker["pid"] for worker in served.workers()}
+    before = served.pids()
     with connect(served.ports["counter"]) as client:
         for number in range(1, 5):
             assert ask(client, b"print")[0] == number
-    assert {worker["pid"] for worker in served.workers()} == before
+    assert served.pids() == before
     log = served.log.read_text()
     for text in ("printed", "written to fd 1", "from a program"):
         assert text in log
@@ -91,10 +91,11 @@ def test_a_handler_that_exits_costs_its_connection_and_the_pool_is_whole_again(s
     served = serve(COUNTER, "counter")
     with connect(served.ports["counter"]) as other:
         ask(other, b"x")
+        before = served.pids()
         with connect(served.ports["counter"]) as client:
             client.sendall(b"exit\n")
             assert receive_all(client) == b""
-        wait_until(lambda: len(served.workers()) == 2)
+        wait_until(lambda: len(served.pids()) == 2 and served.pids() != before)
         assert ask(other, b"x")[:2] == [2, 4]
 
 
@@ -113,18 +114,17 @@ def test_a_worker_killed_in_mid_event_costs_that_connection_only(serve: ServeApp
         os.kill(pid, signal.SIGKILL)
         assert receive_all(client) == b""
         assert ask(other, b"x")[:2] == [2, 4]
-        wait_until(lambda: len(served.workers()) == 2)
-        assert pid not in {worker["pid"] for worker in served.workers()}
+        wait_until(lambda: len(served.pids()) == 2 and pid not in served.pids())
 
 
 def test_a_pool_reset_keeps_connections_and_their_state(serve: ServeApp) -> None:
     served = serve(COUNTER, "counter")
-    before = {worker["pid"] for worker in served.workers()}
+    before = served.pids()
     with connect(served.ports["counter"]) as client:
         ask(client, b"x")
         assert served.rpc.call("resetter.Reset", "tcp") is True
         assert ask(client, b"x")[:2] == [2, 4]
-    assert before.isdisjoint(worker["pid"] for worker in served.workers())
+    assert before.isdisjoint(served.pids())
 
 
 def test_tcp_close_over_rpc_ends_the_connection_and_its_session(serve: ServeApp, tmp_path: Path) -> None:
@@ -150,14 +150,14 @@ def test_a_server_that_nobody_handles_closes_its_clients_loudly(serve: ServeApp)
 
 def test_an_orderly_end_leaves_no_worker_behind(serve: ServeApp) -> None:
     served = serve(COUNTER, "counter")
-    pids = [int(str(worker["pid"])) for worker in served.workers()]
+    pids = served.pids()
     assert served.server.stop(timeout=30) == 0
     wait_until(lambda: not any(process_exists(pid) for pid in pids))
 
 
 def test_workers_end_by_themselves_when_the_server_is_killed(serve: ServeApp) -> None:
     served = serve(COUNTER, "counter")
-    pids = [int(str(worker["pid"])) for worker in served.workers()]
+    pids = served.pids()
     with connect(served.ports["counter"]) as client:
         ask(client, b"x")
         served.server.kill()
