@@ -20,13 +20,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """One running stack for all tests: they tell their mails apart by addresses of their own."""
+    terminal = request.config.pluginmanager.getplugin("capturemanager")
+    assert terminal is not None
     failed = request.session.testsfailed
-    running: contextlib.AbstractContextManager[Target]
-    if request.config.getoption("--target") == "compose":
-        running = compose(request.config.getoption("--compose-project"))
-    else:
-        running = native(tmp_path_factory.mktemp("stack"))
-    with running as target:
+    with contextlib.ExitStack() as stack:
+        with terminal.global_and_fixture_disabled():  # building images takes minutes: whoever waits sees the progress
+            target = stack.enter_context(_running(request.config, tmp_path_factory))
         yield target
-        if request.session.testsfailed > failed and sys.__stderr__ is not None:
-            sys.__stderr__.write(f"\n--- the stack's log ---\n{target.log()}\n")
+        with terminal.global_and_fixture_disabled():
+            if request.session.testsfailed > failed:
+                sys.stderr.write(f"\n--- the stack's log ---\n{target.log()}\n--- end of the stack's log ---\n")
+            stack.close()
+
+
+def _running(
+    config: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> contextlib.AbstractContextManager[Target]:
+    if config.getoption("--target") == "compose":
+        return compose(config.getoption("--compose-project"))
+    return native(tmp_path_factory.mktemp("stack"))
