@@ -14,6 +14,7 @@ import os
 from rr_tcp import TcpEvent, TcpResponse, TcpWorker, Worker
 
 logging.basicConfig(level=logging.INFO)
+log = logging.getLogger(__name__)
 
 # Create a RoadRunner worker from the environment
 worker = Worker.create()
@@ -30,8 +31,7 @@ while request := tcp_worker.wait_request():
                 tcp_worker.close()
                 continue
 
-            # The other choice is to read data from the client without a word:
-            # tcp_worker.read()
+            # The other choice is `tcp_worker.read()`: read data from the client without a word
             # By default, the connection is closed if a worker does not ask to continue
 
             # Send a response to the TCP connection, for example, to the SMTP client
@@ -69,4 +69,4 @@ while request := tcp_worker.wait_request():
 
     except Exception:
         tcp_worker.respond(b"Something went wrong\r\n", TcpResponse.WRITECLOSE)
-        logging.exception("connection %s on %s", request.connection_uuid, request.server)
+        log.exception("connection %s on %s", request.connection_uuid, request.server)
