@@ -1,0 +1,7 @@
+"""Runs the command line of the SMTP service."""
+
+import sys
+
+from services.smtp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,168 @@
+r"""The text of a mail: finds its end and undoes the dots, whatever the cuts (RFC 5321 4.5.2, 2.3.8, 4.1.1.4).
+
+The rules:
+
+* The text ends at CR LF `.` CR LF and nowhere else; `.` CR LF right after DATA is the empty mail.
+* A dot at the beginning of a line is removed. A line begins after CR LF only, or right after DATA.
+* A text with a CR or LF that is not part of CR LF, or with a NUL, is refused at its end. Other servers and clients
+  take such bytes for line ends; were it passed on, one mail could become two ("SMTP smuggling").
+* So is a text over the size limit or with an over-long line. What is refused is read to its real end all the same: no
+  byte of it is ever taken for a command.
+* What is wrong is collected as a set and looked at once, at the end: so the answer does not depend on the cuts.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from services.smtp import replies
+from services.smtp.limits import Limits
+from services.smtp.replies import Reply
+
+
+class Position(enum.StrEnum):
+    """Where the last byte left the decoder."""
+
+    LINE_START = "line start"
+    DOT = "dot"
+    """A dot at the beginning of a line; not part of the text."""
+    DOT_CR = "dot CR"
+    """CR after such a dot; held back until the next byte says whose it is."""
+    MIDDLE = "middle"
+    CR = "CR"
+    """CR anywhere else; part of the text already."""
+    END = "end"
+
+
+class Defect(enum.IntFlag):
+    """What a text is refused for."""
+
+    NONE = 0
+    TOO_BIG = 1
+    NUL = 2
+    BARE_NEWLINE = 4
+    LONG_LINE = 8
+
+
+_REFUSALS: Final = (
+    (Defect.TOO_BIG, replies.MESSAGE_TOO_BIG),
+    (Defect.NUL, replies.NUL_IN_TEXT),
+    (Defect.BARE_NEWLINE, replies.BARE_NEWLINE_IN_TEXT),
+    (Defect.LONG_LINE, replies.TEXT_LINE_TOO_LONG),
+)
+"""The reply to a text with several defects is that of the first one here. A long line is last: it is looked for only
+in a text that has no other defect yet."""
+
+_DOT: Final = ord(".")
+_CR: Final = ord("\r")
+_LF: Final = ord("\n")
+
+
+class BodyState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What has to be known of a text to go on with it; the text itself is the caller's.
+
+    Attributes:
+        position: where the last byte left the decoder.
+        column: bytes of the unfinished line, without a removed dot; not kept up once there is a defect.
+        size: bytes of the text so far, without removed dots.
+        defects: what it is refused for, `Defect`.
+    """
+
+    position: Position = Position.LINE_START
+    column: int = 0
+    size: int = 0
+    defects: int = 0
+
+    @property
+    def refusal(self) -> Reply | None:
+        """What the client is told at the end of a text with defects."""
+        return next((reply for defect, reply in _REFUSALS if self.defects & defect), None)
+
+
+class Decoded(NamedTuple):
+    """What became of a piece of input.
+
+    Attributes:
+        text: bytes of the mail, empty once it has a defect.
+        stop: index of the first byte of the input that is not of the mail.
+    """
+
+    text: bytes
+    stop: int
+
+
+def decode(state: BodyState, data: bytes, start: int, limits: Limits) -> Decoded:
+    """Takes `data[start:]` up to the end of the mail; `state.position` is END when that was reached."""
+    pieces: list[bytes] = []
+    index = start
+    while index < len(data) and state.position is not Position.END:
+        match state.position, data[index]:
+            case Position.LINE_START, byte if byte == _DOT:
+                state.position = Position.DOT
+                index += 1
+            case Position.DOT, byte if byte == _CR:
+                state.position = Position.DOT_CR
+                index += 1
+            case Position.DOT_CR, byte if byte == _LF:
+                state.position = Position.END
+                index += 1
+            case Position.DOT_CR, _:
+                pieces.append(b"\r")
+                _take(state, b"\r", limits)
+            case position, byte:
+                stop = index + 1 if position is Position.CR and byte == _LF else _end_of_run(data, index)
+                piece = data[index:stop].replace(b"\r\n.", b"\r\n")
+                pieces.append(piece)
+                _take(state, piece, limits)
+                index = stop
+    return Decoded(b"" if state.defects else b"".join(pieces), index)
+
+
+def _end_of_run(data: bytes, index: int) -> int:
+    """How far all is text for certain: to the end of the mail, or to a dot that may begin it, or to the last byte.
+
+    Lines are not looked at one by one: with short ones, a mail of the allowed size would take a worker for seconds.
+    """
+    found = data.find(b"\r\n.\r\n", index)
+    if found >= 0:
+        return found + 2
+    for beginning in (b"\r\n.", b"\r\n.\r"):
+        if data.endswith(beginning, index):
+            return len(data) - len(beginning) + 2
+    return len(data)
+
+
+def _take(state: BodyState, piece: bytes, limits: Limits) -> None:
+    """Takes bytes that are text for certain, and notes what is wrong with them."""
+    state.size += len(piece)
+    if state.size > limits.message:
+        state.defects |= Defect.TOO_BIG
+    if b"\0" in piece:
+        state.defects |= Defect.NUL
+    _check_newlines(state, piece)
+    if not state.defects:  # every other defect is worse than a long line
+        _check_line_lengths(state, piece, limits.text_line)
+
+
+def _check_line_lengths(state: BodyState, piece: bytes, limit: int) -> None:
+    lines = piece.split(b"\n")
+    # `limit` bytes without the LF are one too many.
+    if state.column + len(lines[0]) >= limit or max(map(len, lines)) >= limit:
+        state.defects |= Defect.LONG_LINE
+    state.column = len(lines[-1]) + (state.column if len(lines) == 1 else 0)
+
+
+def _check_newlines(state: BodyState, piece: bytes) -> None:
+    """Looks for CR and LF that are not CR LF, and says where the piece leaves the decoder."""
+    joined = b"\r" + piece if state.position is Position.CR else piece
+    complete = joined.removesuffix(b"\r")
+    pairs = complete.count(b"\r\n")
+    if complete.count(b"\r") != pairs or complete.count(b"\n") != pairs:
+        state.defects |= Defect.BARE_NEWLINE
+    if joined.endswith(b"\r"):
+        state.position = Position.CR
+    else:
+        state.position = Position.LINE_START if joined.endswith(b"\r\n") else Position.MIDDLE

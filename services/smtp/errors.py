@@ -1,0 +1,48 @@
+"""Every error that `services.smtp` raises, in one tree.
+
+    SmtpError
+    ├── RemoteProtocolError    the client broke a rule; carries the reply that tells it so
+    ├── LocalProtocolError     the code around the engine broke one of the engine's rules
+    ├── HandlerFaultError      a hook returned or left behind what cannot be used
+    └── MailStoreError         the mail store cannot be opened, read or written
+
+The client only ever sees replies. A `RemoteProtocolError` never leaves the engine; a `MailStoreError` at the end of a
+mail becomes 451.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.smtp.replies import Reply
+
+
+class SmtpError(Exception):
+    """Base of every error of this package."""
+
+
+class RemoteProtocolError(SmtpError):
+    """The client broke a rule of SMTP.
+
+    Attributes:
+        reply: what the client is told.
+        closing: whether the connection ends with this reply.
+    """
+
+    def __init__(self, reply: Reply, *, closing: bool = False) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+        self.closing = closing
+
+
+class LocalProtocolError(SmtpError):
+    """The engine was used against its rules, e.g. asked for the next event before the last one was answered."""
+
+
+class HandlerFaultError(SmtpError):
+    """A handler's hook returned no reply line, or left an attribute or value behind that cannot be saved."""
+
+
+class MailStoreError(SmtpError):
+    """The mail store cannot be opened, read or written; the message says what to do."""

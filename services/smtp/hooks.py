@@ -1,0 +1,178 @@
+"""aiosmtpd's handlers behind the engine: their hooks run unchanged, on a session that moves between processes.
+
+A handler is a class named by its dotted path, with arguments as in a shell: `aiosmtpd.handlers.Mailbox /var/mails`. As
+aiosmtpd's own command line does, it is made by `from_cli(parser, *arguments)` where it has that, else called with the
+arguments. It is made once per process, inside the worker's event loop, at the first event.
+
+What holds for hooks (aiosmtpd 1.4.6, "Concepts: handlers"), and what differs on purpose:
+
+* They are `async`, called as `(server, session, envelope, ...)`. A hook that exists owns the change of state and
+  returns the reply: `handle_MAIL` sets `envelope.mail_from`, `handle_RCPT` appends to `envelope.rcpt_tos`,
+  `handle_HELO` and `handle_EHLO` set `session.host_name`. Without a hook the default is carried out.
+* Session and Envelope are made anew for each call from what was saved. What hooks add to them comes back, see
+  `attributes`; the handler object itself is one per process and never the place for what belongs to a session.
+* A hook that answers other than 2xx has not changed the dialogue, whatever it did to the envelope.
+* The null sender is `""`, not `"<>"`.
+* A hook that raises, or returns no reply line, is asked about in `handle_exception`; without that the client gets 451
+  and the exception goes to the log only. aiosmtpd would send its text to the client.
+* `envelope.content` is bytes. `session.ssl` is always None: TLS ends in front of RoadRunner.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import logging
+import shlex
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from aiosmtpd.smtp import Envelope, Session
+
+from rr_tcp import ConfigurationError
+from services.smtp import replies
+from services.smtp.errors import HandlerFaultError
+from services.smtp.replies import Reply
+
+log = logging.getLogger(__name__)
+
+_PREFIX: Final = "handle_"
+_ACCEPTED: Final = (
+    "the dotted path of a class, then its arguments, e.g. 'aiosmtpd.handlers.Mailbox /var/mails' or 'app.mail.Handler'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSpec:
+    """Which handler to make.
+
+    Attributes:
+        text: as configured, for errors.
+        factory: the class.
+        arguments: what follows it.
+    """
+
+    text: str
+    factory: Callable[..., object]
+    arguments: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> HandlerSpec:
+        """Imports the class; `ConfigurationError` when it cannot be found."""
+        try:
+            path, *arguments = shlex.split(text)
+        except ValueError as error:
+            raise ConfigurationError(f"SMTP_HANDLER is {text!r}: {error}. Give {_ACCEPTED}") from error
+        module, separator, name = path.replace(":", ".").rpartition(".")
+        try:
+            factory = getattr(importlib.import_module(module), name) if separator else None
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(
+                f"SMTP_HANDLER is {text!r}: {error}. Give {_ACCEPTED}; the module must be importable from the workers' "
+                "directory"
+            ) from error
+        if not callable(factory):
+            raise ConfigurationError(f"SMTP_HANDLER is {text!r}: {path!r} is no class. Give {_ACCEPTED}")
+        return cls(text, factory, tuple(arguments))
+
+    def make(self) -> object:
+        """The handler. Call it inside the event loop: handlers may keep the loop that they find."""
+        from_cli = getattr(self.factory, "from_cli", None)
+        try:
+            if from_cli is None:
+                return self.factory(*self.arguments)
+            return from_cli(_RaisingParser(prog="SMTP_HANDLER"), *self.arguments)
+        except (argparse.ArgumentError, TypeError) as error:
+            raise ConfigurationError(
+                f"SMTP_HANDLER is {self.text!r}: the handler refuses its arguments: {error}"
+            ) from error
+
+
+class _RaisingParser(argparse.ArgumentParser):
+    """What `from_cli` reports errors to. A worker must not print its usage and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise argparse.ArgumentError(None, message)
+
+
+class HookServer:
+    """What a hook gets as `server`: the part of aiosmtpd's `SMTP` that means something here.
+
+    Attributes:
+        hostname: how the service calls itself.
+        session: the session of this call.
+        envelope: the envelope of this call.
+        event_handler: the handler.
+        loop: the worker's event loop; it runs while an event is handled and stands still in between.
+    """
+
+    def __init__(self, hostname: str, session: Session, envelope: Envelope, event_handler: object) -> None:
+        self.hostname = hostname
+        self.session = session
+        self.envelope = envelope
+        self.event_handler = event_handler
+        self.loop = session.loop
+        self._pushed: list[str] = []
+
+    async def push(self, status: str | bytes) -> None:
+        """Adds a line before the hook's reply, e.g. `250-SIZE 1000`; `HandlerFaultError` when it is no such line."""
+        line = status.decode("latin-1") if isinstance(status, bytes) else status
+        if line[3:4] != "-":
+            raise HandlerFaultError(
+                f"a hook may push lines that go on, e.g. '250-SIZE 1000', and return the last: {line!r}"
+            )
+        self._pushed.append(line)
+
+    def complete(self, status: object) -> object:
+        """A hook's return value with what it pushed before."""
+        if not self._pushed:
+            return status
+        return [*self._pushed, *(status if isinstance(status, list) else [status])]
+
+
+class Hooks:
+    """The hooks of one handler.
+
+    Args:
+        handler: any object with methods named `handle_...`.
+        hostname: how the service calls itself.
+    """
+
+    def __init__(self, handler: object, hostname: str) -> None:
+        self._handler = handler
+        self._hostname = hostname
+        self._methods: dict[str, Callable[..., Awaitable[object]]] = {
+            name.removeprefix(_PREFIX): getattr(handler, name) for name in dir(handler) if name.startswith(_PREFIX)
+        }
+        self._on_exception = self._methods.pop("exception", None)
+        ehlo = self._methods.get("EHLO")
+        self.extends_ehlo = ehlo is not None and len(inspect.signature(ehlo).parameters) == 5
+        """Whether `handle_EHLO` takes and returns the list of lines; the older form returns the last line only."""
+
+    def __contains__(self, command: str) -> bool:
+        return command in self._methods
+
+    async def ask(self, command: str, session: Session, envelope: Envelope, *arguments: Any) -> Reply:
+        """The reply of a hook, or what is answered for one that failed. Never raises an `Exception`."""
+        server = HookServer(self._hostname, session, envelope, self._handler)
+        try:
+            status = await self._methods[command](server, session, envelope, *arguments)
+            return _as_reply(server.complete(status))
+        except Exception as error:  # noqa: BLE001 - a hook is foreign code; its failure has a reply of its own
+            return await self._failed(command, error)
+
+    async def _failed(self, command: str, error: Exception) -> Reply:
+        if self._on_exception is None:
+            log.error("the hook %s%s failed", _PREFIX, command, exc_info=error)
+            return replies.HANDLER_FAILED
+        try:
+            return _as_reply(await self._on_exception(error))
+        except Exception:
+            log.exception("the hook %sexception failed, called for an error of %s%s", _PREFIX, _PREFIX, command)
+            return replies.HANDLER_FAILED
+
+
+def _as_reply(status: object) -> Reply:
+    return Reply.parse_lines(status) if isinstance(status, list) else Reply.parse(status)

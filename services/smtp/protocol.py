@@ -1,0 +1,283 @@
+r"""The sans-I/O ESMTP server engine (RFC 5321, 1870 SIZE, 2920 PIPELINING, 6152 8BITMIME, 2034 ENHANCEDSTATUSCODES).
+
+    engine = SmtpEngine(state, settings, new_id=lambda: uuid4().hex)
+    engine.receive_data(data)
+    while (event := engine.next_event()) is not None:
+        ...  # keep a BodyChunk; answer everything else by engine.accept() or engine.reply(...)
+    send(engine.data_to_send())
+
+Once `next_event` returned None, `state` is all there is: it can be saved, and another process goes on with it. That
+holds between any two bytes.
+
+The rules, on top of the table `sequence.SEQUENCE`:
+
+* A command line ends in CR LF. A bare LF ends the session: what follows it may be a command for one side and none for
+  the other. A bare CR, or any other control character, makes the line no command; the session goes on.
+* A line that is too long is skipped to its end, and answered once.
+* Every command gets exactly one reply, in order; DATA gets a second one at the end of the text.
+* A refused command changes nothing, except that it counts: after `limits.bad_commands` malformed, unknown or misplaced
+  ones the session ends.
+* HELO, EHLO, RSET and the end of the text end the mail under way: nothing of it is left for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.smtp import replies
+from services.smtp.body import BodyState, Position, decode
+from services.smtp.errors import LocalProtocolError, RemoteProtocolError
+from services.smtp.events import (
+    BodyChunk,
+    BodyDiscarded,
+    Decision,
+    Event,
+    Hello,
+    Mail,
+    Message,
+    Noop,
+    Quit,
+    Rcpt,
+    Reset,
+    Verify,
+)
+from services.smtp.grammar import parse_command, parse_hello, parse_mail, parse_rcpt
+from services.smtp.limits import COMMAND_LINE, MAIL_COMMAND_LINE
+from services.smtp.replies import Reply
+from services.smtp.sequence import check_sequence
+from services.smtp.settings import SmtpSettings
+from services.smtp.state import SmtpState, Transaction
+
+
+class SmtpEngine:
+    """One SMTP session.
+
+    Args:
+        state: the session, changed in place; `SmtpState()` for a new one.
+        settings: host name and limits.
+        new_id: makes the id of a mail, unique for ever.
+    """
+
+    def __init__(self, state: SmtpState, settings: SmtpSettings, *, new_id: Callable[[], str]) -> None:
+        self.state = state
+        self._settings = settings
+        self._limits = settings.limits
+        self._new_id = new_id
+        self._input = b""
+        self._index = 0
+        self._pending: Decision | None = None
+        self._output: list[bytes] = []
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection is to be closed once `data_to_send` is sent."""
+        return self.state.closed
+
+    def data_to_send(self) -> bytes:
+        """The replies since the last call."""
+        data = b"".join(self._output)
+        self._output.clear()
+        return data
+
+    def greet(self) -> None:
+        """Writes the greeting, the first reply of a session."""
+        self._send(replies.greeting(self._settings.hostname))
+
+    def receive_data(self, data: bytes) -> None:
+        """Takes the next piece of the client's bytes; `LocalProtocolError` unless `next_event` returned None before."""
+        if self._pending is not None or self._index < len(self._input):
+            raise LocalProtocolError("take all events with next_event() before handing over more data")
+        self._input, self._index = data, 0
+        if self.state.partial:
+            self._input = self.state.partial + data
+            self.state.partial = b""
+
+    def next_event(self) -> Event | None:
+        """What happened next, or None when the engine needs more bytes or the session is over.
+
+        Raises:
+            LocalProtocolError: the last event waits for `accept` or `reply`.
+        """
+        if self._pending is not None:
+            raise LocalProtocolError(f"answer {type(self._pending).__name__} by accept() or reply() first")
+        event: Event | None = None
+        while event is None and self._has_input():
+            event = self._next_command() if self.state.body is None else self._next_text(self.state.body)
+        if event is not None and not isinstance(event, BodyChunk | BodyDiscarded):
+            self._pending = event
+        return event
+
+    def accept(self) -> None:
+        """Carries out the last event as SMTP has it, and answers with the reply that belongs to it."""
+        match event := self._answered():
+            case Hello():
+                self.state.reset()
+                self.state.helo = event.name
+                self.state.esmtp = event.extended
+                self._send(event.reply)
+            case Mail():
+                self.state.transaction = event.transaction
+                self._send(replies.SENDER_OK)
+            case Rcpt():
+                self._transaction().rcpt_tos.append(event.address)
+                self._send(replies.RECIPIENT_OK)
+            case Message():
+                self._send(replies.accepted(event.transaction.id))
+            case Verify():
+                self._send(replies.CANNOT_VERIFY)
+            case Quit():
+                self._send(replies.GOODBYE, closing=True)
+            case Reset() | Noop():
+                self._send(replies.OK)
+
+    def reply(self, reply: Reply) -> None:
+        """Answers the last event and changes nothing: whoever chose the reply has changed `state` as it wants it.
+
+        The session ends after QUIT, and with a 421 as that is what it says.
+        """
+        event = self._answered()
+        self._send(reply, closing=isinstance(event, Quit) or reply.code == 421)
+
+    def _answered(self) -> Decision:
+        if self._pending is None:
+            raise LocalProtocolError("there is no event to answer")
+        event, self._pending = self._pending, None
+        if isinstance(event, Message):
+            self.state.reset()
+            self.state.messages += 1
+        return event
+
+    def _send(self, reply: Reply, *, closing: bool = False) -> None:
+        self._output.append(reply.encode())
+        self.state.closed |= closing
+
+    def _has_input(self) -> bool:
+        if self.state.closed:
+            self._input, self._index = b"", 0  # what comes after the last reply is nothing
+        body = self.state.body
+        return self._index < len(self._input) or (body is not None and body.position is Position.END)
+
+    # The text of a mail.
+
+    def _next_text(self, body: BodyState) -> Event | None:
+        if body.position is Position.END:
+            return self._end_of_text(body)
+        text, self._index = decode(body, self._input, self._index, self._limits)
+        if body.defects:
+            return BodyDiscarded()
+        return BodyChunk(text) if text else None
+
+    def _end_of_text(self, body: BodyState) -> Event | None:
+        refusal = body.refusal
+        transaction = self._transaction()
+        if refusal is None:
+            self.state.body = None
+            return Message(transaction, body.size)
+        self.state.reset()
+        self._send(refusal)
+        return None
+
+    # Commands.
+
+    def _next_command(self) -> Decision | None:
+        try:
+            line = self._next_line()
+            return None if line is None else self._command(line)
+        except RemoteProtocolError as error:
+            self._refuse(error)
+            return None
+
+    def _next_line(self) -> bytes | None:
+        """The next command line without its CRLF, None when its end has not come yet."""
+        end = self._input.find(b"\n", self._index) + 1
+        line = self._input[self._index : end or len(self._input)]
+        self._index += len(line)
+        if not end:
+            if len(line) > MAIL_COMMAND_LINE:
+                self.state.overlong = True
+                line = line[-1:]  # a CR whose LF may come next
+            self.state.partial = line
+            return None
+        overlong, self.state.overlong = self.state.overlong, False
+        if not line.endswith(b"\r\n"):
+            raise RemoteProtocolError(replies.BARE_LINE_FEED, closing=True)
+        if overlong or len(line) > (MAIL_COMMAND_LINE if line[:4].upper() == b"MAIL" else COMMAND_LINE):
+            raise RemoteProtocolError(replies.LINE_TOO_LONG)
+        return line[:-2]
+
+    def _command(self, line: bytes) -> Decision | None:
+        verb, argument = parse_command(line)
+        check_sequence(verb, self.state.phase)
+        match verb:
+            case "HELO" | "EHLO":
+                return self._hello(argument, extended=verb == "EHLO")
+            case "MAIL":
+                return self._mail(argument)
+            case "RCPT":
+                return self._rcpt(argument)
+            case "NOOP":
+                return Noop(argument)
+            case "VRFY":
+                return self._verify(argument)
+            case "HELP":
+                self._send(replies.HELP)
+                return None
+            case _:
+                return self._bare(verb, argument)
+
+    def _bare(self, verb: str, argument: str) -> Decision | None:
+        """The commands that take no argument."""
+        if argument:
+            raise RemoteProtocolError(replies.NO_ARGUMENT)
+        match verb:
+            case "DATA":
+                self.state.body = BodyState()
+                self._send(replies.START_MAIL_INPUT)
+                return None
+            case "RSET":
+                self.state.reset()
+                return Reset()
+            case _:
+                return Quit()
+
+    def _hello(self, argument: str, *, extended: bool) -> Hello:
+        name = parse_hello(argument)
+        hostname = self._settings.hostname
+        reply = replies.extended_hello(hostname, self._limits) if extended else replies.hello(hostname)
+        return Hello(name, extended, reply)
+
+    def _mail(self, argument: str) -> Mail:
+        address, options, size = parse_mail(argument)
+        if options and not self.state.esmtp:
+            raise RemoteProtocolError(replies.PARAMETERS_NEED_EHLO)
+        if self.state.messages >= self._limits.messages:
+            raise RemoteProtocolError(replies.TOO_MANY_MESSAGES, closing=True)
+        if size is not None and size > self._limits.message:
+            raise RemoteProtocolError(replies.MESSAGE_TOO_BIG)
+        return Mail(Transaction(self._new_id(), address, list(options)))
+
+    def _rcpt(self, argument: str) -> Rcpt:
+        address = parse_rcpt(argument)
+        if len(self._transaction().rcpt_tos) >= self._limits.recipients:
+            raise RemoteProtocolError(replies.TOO_MANY_RECIPIENTS)
+        return Rcpt(address)
+
+    @staticmethod
+    def _verify(argument: str) -> Verify:
+        address = argument.removeprefix("<").removesuffix(">")
+        if not address:
+            raise RemoteProtocolError(replies.VRFY_SYNTAX)
+        return Verify(address)
+
+    def _refuse(self, error: RemoteProtocolError) -> None:
+        """Sends a refusal; what is malformed, unknown or misplaced (500 to 504) also counts."""
+        if 500 <= error.reply.code <= 504:
+            self.state.bad_commands += 1
+            if self.state.bad_commands >= self._limits.bad_commands and not error.closing:
+                error = RemoteProtocolError(replies.TOO_MANY_BAD_COMMANDS, closing=True)
+        self._send(error.reply, closing=error.closing)
+
+    def _transaction(self) -> Transaction:
+        if self.state.transaction is None:
+            raise LocalProtocolError("the mail under way is gone from the state")
+        return self.state.transaction

@@ -1,0 +1,173 @@
+"""Every reply of the service, in one place (RFC 5321 4.2, enhanced status codes of RFC 3463 and RFC 2034)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from services.smtp.errors import HandlerFaultError
+from services.smtp.limits import REPLY_LINE, Limits
+
+_REPLY_LINE = re.compile(r"([2-5][0-5][0-9])(?:([ -])([\t\x20-\x7e]*))?")
+_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?: |$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply, of one or many lines.
+
+    Attributes:
+        code: the three digits.
+        lines: the text of each line, with its enhanced status code where the reply has one; at least one line.
+    """
+
+    code: int
+    lines: tuple[str, ...]
+
+    @classmethod
+    def of(cls, code: int, status: str, *lines: str) -> Reply:
+        """A reply whose lines all begin with an enhanced status code (RFC 2034 section 4)."""
+        return cls(code, tuple(f"{status} {line}" for line in lines))
+
+    @classmethod
+    def parse(cls, line: object) -> Reply:
+        """A hook's reply, e.g. `"550 5.1.1 No such user"`.
+
+        Raises:
+            HandlerFaultError: it is no single reply line of printable ASCII. Line ends are refused above all: they
+                would be replies to commands that the client has not sent yet.
+        """
+        return cls.parse_lines([line])
+
+    @classmethod
+    def parse_lines(cls, lines: object) -> Reply:
+        """A hook's reply of many lines, e.g. `["250-mx.example", "250 HELP"]`; raises as `parse`."""
+        if not isinstance(lines, list) or not lines:
+            raise HandlerFaultError(f"a hook must return reply lines, e.g. '250 OK', not {lines!r:.100}")
+        parsed = [_parse_line(line) for line in lines]
+        codes = {code for code, _, _ in parsed}
+        separators = [separator for _, separator, _ in parsed]
+        if len(codes) != 1 or "-" in separators[-1:] or any(separator != "-" for separator in separators[:-1]):
+            raise HandlerFaultError(
+                f"the lines of one reply must have one code, and all but the last a hyphen after it: {lines!r:.200}"
+            )
+        return cls(codes.pop(), tuple(text for _, _, text in parsed))
+
+    @property
+    def positive(self) -> bool:
+        """Whether the command was carried out."""
+        return 200 <= self.code < 300
+
+    def with_status(self) -> Reply:
+        """The reply with an enhanced status code: its own, or `x.0.0`. ENHANCEDSTATUSCODES promises one everywhere."""
+        if all(_ENHANCED.match(line) for line in self.lines) or self.code // 100 == 3:
+            return self
+        return Reply.of(self.code, f"{self.code // 100}.0.0", *self.lines)
+
+    def encode(self) -> bytes:
+        """The reply as it goes to the client."""
+        return "".join(f"{line}\r\n" for line in self.wire_lines()).encode("ascii")
+
+    def wire_lines(self) -> list[str]:
+        """Its lines as they go to the client, e.g. `250-SIZE 1000`, without line ends."""
+        *others, last = self.lines
+        return [*(f"{self.code}-{line}" for line in others), f"{self.code} {last}"]
+
+    def __str__(self) -> str:
+        return f"{self.code} {' / '.join(self.lines)}"
+
+
+def _parse_line(line: object) -> tuple[int, str, str]:
+    if isinstance(line, bytes):
+        line = line.decode("latin-1")
+    match = _REPLY_LINE.fullmatch(line) if isinstance(line, str) else None
+    if match is None:
+        raise HandlerFaultError(
+            f"a hook must return a reply line of printable ASCII without line ends, e.g. '250 OK', not {line!r:.100}"
+        )
+    if len(match[0]) + 2 > REPLY_LINE:
+        raise HandlerFaultError(f"a hook's reply line is {len(match[0])} bytes long, the limit is {REPLY_LINE - 2}")
+    return int(match[1]), match[2] or " ", match[3] or ""
+
+
+# The session.
+
+
+def greeting(hostname: str) -> Reply:
+    """Sent when the client connects."""
+    return Reply(220, (f"{hostname} ESMTP ready",))
+
+
+def hello(hostname: str) -> Reply:
+    """The answer to HELO."""
+    return Reply(250, (hostname,))
+
+
+def extended_hello(hostname: str, limits: Limits) -> Reply:
+    """The answer to EHLO: what the service can do."""
+    return Reply(
+        250,
+        (hostname, "PIPELINING", f"SIZE {limits.message}", "8BITMIME", "ENHANCEDSTATUSCODES", "HELP"),
+    )
+
+
+OK: Final = Reply.of(250, "2.0.0", "OK")
+HELP: Final = Reply.of(
+    214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP", "Lines end in CR LF; see RFC 5321"
+)
+CANNOT_VERIFY: Final = Reply.of(252, "2.0.0", "Cannot verify the user, but will accept mail and attempt delivery")
+GOODBYE: Final = Reply.of(221, "2.0.0", "Goodbye")
+
+SERVER_ERROR: Final = Reply.of(421, "4.3.0", "Internal error, closing the connection; try again later")
+SESSION_EXPIRED: Final = Reply.of(421, "4.4.2", "The session has expired, closing the connection")
+TOO_MANY_BAD_COMMANDS: Final = Reply.of(421, "4.7.0", "Too many bad commands, closing the connection")
+TOO_MANY_MESSAGES: Final = Reply.of(421, "4.7.0", "Too many mails in one session, connect again for more")
+NO_SMTP_CLIENT: Final = Reply.of(421, "4.7.0", "This is an SMTP server, closing the connection")
+
+# Lines and verbs.
+
+BARE_LINE_FEED: Final = Reply.of(500, "5.5.2", "Lines must end in CR LF, not in a bare LF; closing the connection")
+CONTROL_CHARACTER: Final = Reply.of(500, "5.5.2", "Commands are printable ASCII ended by CR LF")
+LINE_TOO_LONG: Final = Reply.of(500, "5.5.2", "Command line too long")
+UNKNOWN_COMMAND: Final = Reply.of(500, "5.5.1", "Command not recognized, try HELP")
+NOT_IMPLEMENTED: Final = Reply.of(502, "5.5.1", "Command not implemented")
+
+# Sequence.
+
+NEED_HELLO: Final = Reply.of(503, "5.5.1", "Send EHLO or HELO first")
+NEED_MAIL: Final = Reply.of(503, "5.5.1", "Send MAIL first")
+NEED_RCPT: Final = Reply.of(503, "5.5.1", "Send RCPT first, no recipient was accepted")
+NESTED_MAIL: Final = Reply.of(503, "5.5.1", "A mail is under way, end it with DATA or RSET")
+
+# Arguments.
+
+HELLO_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: HELO or EHLO, a space, the client's host name")
+NO_ARGUMENT: Final = Reply.of(501, "5.5.4", "The command takes no argument")
+VRFY_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: VRFY <address>")
+MAIL_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: MAIL FROM:<address> [SIZE=bytes] [BODY=7BIT|8BITMIME]")
+RCPT_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: RCPT TO:<address>")
+BAD_SENDER: Final = Reply.of(501, "5.1.7", "Malformed sender address, expected <local-part@domain> or <>")
+BAD_RECIPIENT: Final = Reply.of(501, "5.1.3", "Malformed recipient address, expected <local-part@domain>")
+NON_ASCII_ADDRESS: Final = Reply.of(553, "5.6.7", "Non-ASCII addresses are not supported")
+BAD_PARAMETER: Final = Reply.of(501, "5.5.4", "Malformed or repeated parameter")
+UNKNOWN_PARAMETER: Final = Reply.of(555, "5.5.4", "Parameter not recognized or not implemented")
+PARAMETERS_NEED_EHLO: Final = Reply.of(555, "5.5.4", "Parameters need an extended session, send EHLO")
+
+# The mail.
+
+SENDER_OK: Final = Reply.of(250, "2.1.0", "Sender OK")
+RECIPIENT_OK: Final = Reply.of(250, "2.1.5", "Recipient OK")
+TOO_MANY_RECIPIENTS: Final = Reply.of(452, "4.5.3", "Too many recipients, send the rest in another mail")
+START_MAIL_INPUT: Final = Reply(354, ("End data with <CR><LF>.<CR><LF>",))
+MESSAGE_TOO_BIG: Final = Reply.of(552, "5.3.4", "Message too big")
+BARE_NEWLINE_IN_TEXT: Final = Reply.of(554, "5.6.0", "Message refused: it has a CR or LF that is no CR LF")
+NUL_IN_TEXT: Final = Reply.of(554, "5.6.0", "Message refused: it has a NUL character")
+TEXT_LINE_TOO_LONG: Final = Reply.of(500, "5.6.0", "Message refused: it has a line over 998 characters")
+NOT_STORED: Final = Reply.of(451, "4.3.0", "The mail could not be stored; try again later")
+HANDLER_FAILED: Final = Reply.of(451, "4.3.0", "Local error in processing; try again later")
+
+
+def accepted(mail_id: str) -> Reply:
+    """The mail is stored."""
+    return Reply.of(250, "2.0.0", f"OK, stored as {mail_id}")

@@ -1,0 +1,57 @@
+"""The state machine: which command is allowed in which phase (RFC 5321 4.1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.smtp import replies
+from services.smtp.errors import RemoteProtocolError
+from services.smtp.replies import Reply
+from services.smtp.state import Phase
+
+_ALWAYS: Final[Mapping[Phase, Reply]] = {}
+
+SEQUENCE: Final[Mapping[str, Mapping[Phase, Reply]]] = {
+    # command: the phases in which it is refused, and how; in every other phase it is allowed
+    "HELO": _ALWAYS,
+    "EHLO": _ALWAYS,
+    "MAIL": {
+        Phase.START: replies.NEED_HELLO,
+        Phase.MAIL: replies.NESTED_MAIL,
+        Phase.RCPT: replies.NESTED_MAIL,
+    },
+    "RCPT": {
+        Phase.START: replies.NEED_HELLO,
+        Phase.READY: replies.NEED_MAIL,
+    },
+    "DATA": {
+        Phase.START: replies.NEED_HELLO,
+        Phase.READY: replies.NEED_MAIL,
+        Phase.MAIL: replies.NEED_RCPT,
+    },
+    "RSET": _ALWAYS,
+    "NOOP": _ALWAYS,
+    "VRFY": _ALWAYS,
+    "HELP": _ALWAYS,
+    "QUIT": _ALWAYS,
+}
+"""The commands of the service. In the phase DATA there are no commands, in CLOSED there is no input."""
+
+NOT_IMPLEMENTED: Final = frozenset({"AUTH", "BDAT", "ETRN", "EXPN", "STARTTLS", "TURN"})
+"""Commands of SMTP that the service knows of and does not announce."""
+
+FOREIGN: Final = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"})
+"""Methods of HTTP. A browser can be made to send one with SMTP commands behind it, so the first ends the session."""
+
+
+def check_sequence(verb: str, phase: Phase) -> None:
+    """Returns if the command is allowed now; `RemoteProtocolError` carries the reply if it is not."""
+    if verb in FOREIGN:
+        raise RemoteProtocolError(replies.NO_SMTP_CLIENT, closing=True)
+    if verb in NOT_IMPLEMENTED:
+        raise RemoteProtocolError(replies.NOT_IMPLEMENTED)
+    if verb not in SEQUENCE:
+        raise RemoteProtocolError(replies.UNKNOWN_COMMAND)
+    if misplaced := SEQUENCE[verb].get(phase):
+        raise RemoteProtocolError(misplaced)

@@ -1,0 +1,68 @@
+"""Settings of the SMTP service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from rr_tcp import ConfigurationError
+from services.smtp.grammar import is_host
+from services.smtp.limits import Limits
+
+HOSTNAME: Final = "localhost"
+"""How the service calls itself unless told otherwise. Not the machine's name: looking that up can take seconds, and in
+a container it means nothing to anybody."""
+
+MAIL_STORE: Final = "sqlite:///var/mail.db"
+"""A file under the working directory: mail that was acknowledged must outlast a reboot, which /tmp may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings:
+    """Settings of the SMTP service.
+
+    Attributes:
+        hostname: how the service calls itself: a domain, or an address literal such as `[127.0.0.1]`.
+        mail_store: URL of the mail store, see `mailstore.open_mail_store`.
+        handler: dotted path of a class with aiosmtpd's hooks, then its arguments as in a shell; "" for none.
+        limits: what a client may ask for.
+    """
+
+    hostname: str = HOSTNAME
+    mail_store: str = MAIL_STORE
+    handler: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> SmtpSettings:
+        """Reads SMTP_HOSTNAME, SMTP_HANDLER, SMTP_MAX_SIZE, SMTP_MAX_RECIPIENTS and MAIL_STORE; empty is unset.
+
+        Raises:
+            ConfigurationError: a value cannot be used. That of MAIL_STORE and SMTP_HANDLER is looked at when the store
+                and the handler are opened.
+        """
+        hostname = env.get("SMTP_HOSTNAME") or HOSTNAME
+        if not is_host(hostname):
+            raise ConfigurationError(
+                f"SMTP_HOSTNAME is {hostname!r}: give a domain, e.g. mail.example, or an address literal, e.g. "
+                "[127.0.0.1]"
+            )
+        defaults = Limits()
+        limits = Limits(
+            message=_positive(env, "SMTP_MAX_SIZE", defaults.message, "bytes of one mail"),
+            recipients=_positive(env, "SMTP_MAX_RECIPIENTS", defaults.recipients, "recipients of one mail"),
+        )
+        return cls(
+            hostname=hostname,
+            mail_store=env.get("MAIL_STORE") or MAIL_STORE,
+            handler=env.get("SMTP_HANDLER", "").strip(),
+            limits=limits,
+        )
+
+
+def _positive(env: Mapping[str, str], name: str, default: int, unit: str) -> int:
+    value = env.get(name) or str(default)
+    if not (value.isascii() and value.isdecimal()) or int(value) < 1:
+        raise ConfigurationError(f"{name} is {value!r}: give the most {unit}, a whole number above 0, e.g. {default}")
+    return int(value)

@@ -1,0 +1,156 @@
+"""Drives the engine, and the service, as RoadRunner's workers do: nothing survives a piece of input but saved bytes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+
+import msgspec
+
+from rr_tcp import App
+from rr_tcp.testing import ConnectionDriver, MemorySessionStore
+from services.smtp import Limits, Mail, MailInfo, MailStoreError, SmtpProtocol, SmtpSettings
+from services.smtp.events import BodyChunk, BodyDiscarded, Message
+from services.smtp.protocol import SmtpEngine
+from services.smtp.state import SmtpState, Transaction
+
+LIMITS = Limits(message=2000, text_line=1000, recipients=3, bad_commands=20)
+SETTINGS = SmtpSettings(hostname="mx.test", limits=LIMITS)
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+@dataclass
+class Outcome:
+    """What came of a dialogue with the engine.
+
+    Attributes:
+        replies: all bytes sent to the client.
+        mails: the accepted mails with their texts.
+        most_kept: the largest number of bytes of text held at any time.
+        largest_state: the largest encoded state.
+    """
+
+    replies: bytes = b""
+    mails: list[tuple[Transaction, bytes]] = field(default_factory=list)
+    closed: bool = False
+    most_kept: int = 0
+    largest_state: int = 0
+
+
+def converse(pieces: Iterable[bytes], settings: SmtpSettings = SETTINGS) -> Outcome:
+    """Gives each piece to an engine of its own; the state travels between them as bytes."""
+    outcome = Outcome()
+    ids = (f"id{number}" for number in itertools.count(1))
+    saved, text = msgspec.msgpack.encode(SmtpState()), b""
+    for piece in pieces:
+        state = msgspec.msgpack.decode(saved, type=SmtpState)
+        engine = SmtpEngine(state, settings, new_id=ids.__next__)
+        engine.receive_data(piece)
+        while (event := engine.next_event()) is not None:
+            match event:
+                case BodyChunk(data):
+                    text += data
+                    outcome.most_kept = max(outcome.most_kept, len(text))
+                case BodyDiscarded():
+                    text = b""
+                case Message(transaction, size):
+                    assert size == len(text)
+                    outcome.mails.append((transaction, text))
+                    text = b""
+                    engine.accept()
+                case _:
+                    engine.accept()
+        outcome.replies += engine.data_to_send()
+        outcome.closed = engine.closing
+        saved = msgspec.msgpack.encode(state)
+        outcome.largest_state = max(outcome.largest_state, len(saved))
+        if outcome.closed:
+            break
+    return outcome
+
+
+def codes(replies: bytes) -> list[int]:
+    """The codes of the replies in order, each once however many lines it has."""
+    return [int(line[:3]) for line in replies.splitlines() if line[3:4] != b"-"]
+
+
+class MemoryMailStore:
+    """A mail store in memory.
+
+    Attributes:
+        kept: the mails, by id.
+        failing: whether `open` and `add` fail.
+        opened: how often it was made ready.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Mail] = {}
+        self.failing = False
+        self.opened = 0
+
+    def open(self) -> None:
+        """See `MailStore.open`."""
+        self.opened += 1
+        if self.failing:
+            raise MailStoreError("the disk is gone")
+
+    def add(self, mail: Mail) -> None:
+        """See `MailStore.add`."""
+        if self.failing:
+            raise MailStoreError("the disk is full")
+        self.kept.setdefault(mail.info.id, mail)
+
+    def mails(self) -> Iterator[MailInfo]:
+        """See `MailStore.mails`."""
+        return (mail.info for mail in self.kept.values())
+
+    def get(self, mail_id: str) -> Mail | None:
+        """See `MailStore.get`."""
+        return self.kept.get(mail_id)
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+class Service:
+    """The service in two workers that take turns, with one session store and one mail store.
+
+    Args:
+        settings: of the service.
+        handlers: objects with aiosmtpd's hooks, one per worker; none for a service without.
+        sessions: where sessions rest.
+    """
+
+    def __init__(
+        self, settings: SmtpSettings = SETTINGS, *handlers: object, sessions: MemorySessionStore | None = None
+    ) -> None:
+        self.sessions = sessions or MemorySessionStore()
+        self.store = MemoryMailStore()
+        self._apps = [self._worker(settings, handler) for handler in handlers or (None, None)]
+        self._turns = itertools.cycle(self._apps)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for app in self._apps:
+            app.close()
+
+    def _worker(self, settings: SmtpSettings, handler: object | None) -> App:
+        app = App(store=self.sessions)
+        app.add("smtp", SmtpProtocol(settings, store=self.store, handler=handler, clock=lambda: NOW))
+        return app
+
+    def client(self) -> ConnectionDriver:
+        """A client that has read the greeting. Each of its events is handled by the worker whose turn it is."""
+        driver = ConnectionDriver(self._turns.__next__, "smtp", remote_addr="192.0.2.1:1234")
+        assert driver.connect() == b"220 mx.test ESMTP ready\r\n"
+        return driver
+
+    @property
+    def mails(self) -> list[Mail]:
+        """What was stored, in order."""
+        return list(self.store.kept.values())

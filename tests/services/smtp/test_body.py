@@ -1,0 +1,118 @@
+"""The decoder of a mail's text."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.smtp import replies
+from services.smtp.body import BodyState, Position, decode
+from services.smtp.limits import Limits
+from tests.services.smtp.corpus import dot_stuffed
+
+LIMITS = Limits(message=200, text_line=20)
+
+_INPUT = st.lists(
+    st.sampled_from([b"\r\n", b"\r", b"\n", b".", b"..", b"a", b"\0", b"\r\n.\r\n", b"x" * 19, b"\r\n..\r\n"]),
+    max_size=40,
+).map(b"".join)
+
+
+def decoded(*pieces: bytes) -> tuple[BodyState, bytes, bytes]:
+    """The state, the text, and what follows the end; the state travels as bytes between the pieces."""
+    state, text, rest = BodyState(), b"", b""
+    for piece in pieces:
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=BodyState)
+        found, stop = decode(state, piece, 0, LIMITS)
+        text += found
+        rest += piece[stop:]
+    return state, text, rest
+
+
+@pytest.mark.parametrize(
+    ("data", "text", "rest"),
+    [
+        (b".\r\n", b"", b""),
+        (b".\r\nQUIT\r\n", b"", b"QUIT\r\n"),
+        (b"a\r\n.\r\n.\r\n", b"a\r\n", b".\r\n"),
+        (b"..\r\n.\r\n", b".\r\n", b""),
+        (b".a\r\n.\r\n", b"a\r\n", b""),
+        (b"\r\n.\r\n", b"\r\n", b""),
+        (b"a.\r\n.\r\n", b"a.\r\n", b""),
+        (b"...\r\n.\r\n", b"..\r\n", b""),
+    ],
+)
+def test_the_end_and_what_follows(data: bytes, text: bytes, rest: bytes) -> None:
+    state, found, after = decoded(data)
+    assert state.position is Position.END
+    assert state.refusal is None
+    assert (found, after) == (text, rest)
+    assert state.size == len(text)
+
+
+def test_a_start_in_the_middle_of_the_input() -> None:
+    state = BodyState()
+    assert decode(state, b"DATA\r\n.\r\nNOOP\r\n", 6, LIMITS) == (b"", 9)
+
+
+@given(_INPUT, st.data())
+def test_any_cut_gives_the_same_end_the_same_text_and_the_same_refusal(stream: bytes, data: st.DataObject) -> None:
+    marks = data.draw(st.lists(st.integers(0, len(stream)), max_size=6).map(sorted))
+    pieces = [stream[start:stop] for start, stop in zip([0, *marks], [*marks, len(stream)], strict=True)]
+    whole, text, _ = decoded(stream)
+    state, found, _ = decoded(*pieces)
+    assert (state.position, state.size, state.refusal) == (whole.position, whole.size, whole.refusal)
+    if not whole.defects:
+        assert (found, state.column) == (text, whole.column)
+
+
+@given(_INPUT)
+def test_the_text_is_what_a_naive_reading_of_the_rfc_finds(stream: bytes) -> None:
+    """Line by line, with the whole input at hand; CR LF `.` CR LF is looked for as such."""
+    end = (b"\r\n" + stream).find(b"\r\n.\r\n")
+    state, text, rest = decoded(stream)
+    assert (state.position is Position.END) == (end >= 0)
+    if end < 0:
+        return
+    raw = stream[:end]
+    assert rest == stream[end + 3 :]
+    lines = [line.removeprefix(b".") for line in raw.split(b"\r\n")]
+    plain = b"\r\n".join(lines)
+    sound = plain.replace(b"\r\n", b"")
+    expected = None
+    if len(plain) > LIMITS.message:
+        expected = replies.MESSAGE_TOO_BIG
+    elif b"\0" in plain:
+        expected = replies.NUL_IN_TEXT
+    elif b"\r" in sound or b"\n" in sound:
+        expected = replies.BARE_NEWLINE_IN_TEXT
+    elif any(len(line) + 2 > LIMITS.text_line for line in lines):
+        # In a sound text only: where a bare newline is, the line is another matter, and refused already.
+        expected = replies.TEXT_LINE_TOO_LONG
+    assert state.refusal == expected
+    if expected is None:
+        assert text == plain
+
+
+@given(st.lists(st.binary(max_size=17).filter(lambda line: not set(line) & set(b"\r\n\0")), max_size=9))
+def test_what_a_client_stuffs_comes_out_as_it_was(lines: list[bytes]) -> None:
+    content = b"".join(line + b"\r\n" for line in lines)
+    state, text, rest = decoded(dot_stuffed(content))
+    assert (state.position, text, rest) == (Position.END, content, b"")
+
+
+@pytest.mark.parametrize("line", [b"..\r\n", b"\r\n", b"\n", b".\n", b"\r", b"\r\n.\r", b"\0"], ids=repr)
+def test_decoding_takes_time_in_proportion_to_the_bytes_and_not_to_the_lines(line: bytes) -> None:
+    """A worker that takes too long over an event is killed, and every client that waits for it waits as long."""
+    started = time.perf_counter()
+    decode(BodyState(), line * (10_000_000 // len(line)), 0, Limits())
+    assert time.perf_counter() - started < 2
+
+
+def test_the_state_is_small_whatever_was_read() -> None:
+    state, _, _ = decoded(b"x" * 10_000 + b"\r\n\0\n\r" * 50)
+    assert len(msgspec.msgpack.encode(state)) < 80

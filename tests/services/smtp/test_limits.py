@@ -1,0 +1,116 @@
+"""Limits: at them all is well, one over them is answered as it should be, and nothing grows past them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from services.smtp.limits import COMMAND_LINE, MAIL_COMMAND_LINE, Limits
+from services.smtp.settings import SmtpSettings
+from tests.services.smtp.corpus import envelope
+from tests.services.smtp.harness import LIMITS, SETTINGS, codes, converse
+
+HELLO = b"EHLO c\r\n"
+
+
+def limited(**limits: int) -> SmtpSettings:
+    return dataclasses.replace(SETTINGS, limits=dataclasses.replace(LIMITS, **limits))
+
+
+@pytest.mark.parametrize(("verb", "limit"), [(b"NOOP ", COMMAND_LINE), (b"MAIL FROM:<a@b>", MAIL_COMMAND_LINE)])
+def test_a_command_line_may_be_as_long_as_its_limit(verb: bytes, limit: int) -> None:
+    longest = verb + b" " * (limit - len(verb) - 2) + b"\r\n"
+    assert codes(converse([HELLO + longest]).replies) == [250, 250]
+    assert codes(converse([HELLO + b" ".join([verb, longest[len(verb) :]])]).replies) == [250, 500]
+
+
+def test_a_line_that_is_too_long_is_answered_once_and_not_kept() -> None:
+    pieces = [HELLO, *[b"x" * 100] * 1000, b"\r\nNOOP\r\n"]
+    outcome = converse(pieces)
+    assert codes(outcome.replies) == [250, 500, 250]
+    assert outcome.largest_state < 2 * MAIL_COMMAND_LINE
+
+
+def test_the_declared_size_is_checked_against_the_announced_one() -> None:
+    assert b"250-SIZE 2000\r\n" in converse([HELLO]).replies
+    sizes = (b"MAIL FROM:<a@b> SIZE=%d\r\nRSET\r\n" % size for size in (0, 2000, 2001, 10**19))
+    assert codes(converse([HELLO, *sizes]).replies) == [250, 250, 250, 250, 250, 552, 250, 552, 250]
+
+
+def test_a_text_may_be_as_big_as_its_limit() -> None:
+    text = b"x" * 98 + b"\r\n"
+    exact = converse([HELLO + envelope(), text * 20 + b".\r\n"])
+    assert codes(exact.replies)[-1] == 250
+    assert len(exact.mails[0][1]) == 2000
+    assert codes(converse([HELLO + envelope(), text * 20 + b"\r\n.\r\n"]).replies)[-1] == 552
+
+
+def test_dots_of_transparency_count_for_no_limit() -> None:
+    outcome = converse([HELLO + envelope() + b".." + b"x" * 997 + b"\r\n" + b".." + b"x" * 997 + b"\r\n.\r\n"])
+    assert codes(outcome.replies)[-1] == 250
+    assert len(outcome.mails[0][1]) == 2000
+
+
+def test_a_text_that_is_too_big_is_read_to_its_end_kept_nowhere_and_never_executed() -> None:
+    outcome = converse([HELLO + envelope(), *[b"QUIT\r\nRSET\r\n"] * 1000, b".\r\nNOOP\r\n"])
+    assert codes(outcome.replies) == [250, 250, 250, 354, 552, 250]
+    assert outcome.mails == []
+    assert outcome.most_kept <= LIMITS.message
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 5000])
+def test_a_text_line_may_be_as_long_as_its_limit(pieces: int) -> None:
+    def outcome(line: bytes) -> int:
+        text = b"short\r\n" + line + b"\r\nshort\r\n.\r\n"
+        parts = [text[start : start + pieces] for start in range(0, len(text), pieces)]
+        return codes(converse([HELLO + envelope(), *parts]).replies)[-1]
+
+    assert outcome(b"x" * 998) == 250
+    assert outcome(b"x" * 999) == 500
+
+
+def test_recipients_over_the_limit_are_asked_to_come_in_another_mail() -> None:
+    recipients = b"".join(b"RCPT TO:<r%d@b.test>\r\n" % number for number in range(5))
+    outcome = converse([HELLO + b"MAIL FROM:<a@b>\r\n" + recipients + b"DATA\r\n.\r\n"])
+    assert codes(outcome.replies) == [250, 250, 250, 250, 250, 452, 452, 354, 250]
+    assert outcome.mails[0][0].rcpt_tos == ["r0@b.test", "r1@b.test", "r2@b.test"]
+
+
+def test_ten_thousand_recipients_are_answered_one_by_one() -> None:
+    outcome = converse([HELLO + b"MAIL FROM:<a@b>\r\n" + b"RCPT TO:<x@y>\r\n" * 10_000])
+    assert codes(outcome.replies).count(452) == 10_000 - LIMITS.recipients
+    assert not outcome.closed
+    assert outcome.largest_state < 500
+
+
+def test_a_hundred_recipients_are_accepted_by_default() -> None:
+    """RFC 5321 4.5.3.1.8."""
+    settings = SmtpSettings()
+    outcome = converse([HELLO + b"MAIL FROM:<a@b>\r\n" + b"RCPT TO:<x@y>\r\n" * 101], settings)
+    assert codes(outcome.replies) == [250] * 102 + [452]
+
+
+def test_the_last_bad_command_ends_the_session() -> None:
+    outcome = converse([b"WHAT\r\n" * 50], limited(bad_commands=5))
+    assert codes(outcome.replies) == [500, 500, 500, 500, 421]
+    assert outcome.closed
+
+
+def test_what_is_refused_for_another_reason_is_no_bad_command() -> None:
+    stream = HELLO + b"MAIL FROM:<a@b> SIZE=9999\r\n" * 9 + envelope() + b"a\nb\r\n.\r\n" + b"NOOP\r\n"
+    outcome = converse([stream], limited(bad_commands=2))
+    assert codes(outcome.replies)[-1] == 250
+    assert not outcome.closed
+
+
+def test_a_session_may_send_as_many_mails_as_its_limit() -> None:
+    outcome = converse([HELLO + (envelope() + b".\r\n") * 2 + b"MAIL FROM:<a@b>\r\nNOOP\r\n"], limited(messages=2))
+    assert codes(outcome.replies)[-2:] == [250, 421]
+    assert len(outcome.mails) == 2
+
+
+def test_the_defaults_are_what_rfc_5321_asks_for_or_more() -> None:
+    assert Limits().recipients >= 100
+    assert Limits().text_line >= 1000
+    assert COMMAND_LINE >= 512

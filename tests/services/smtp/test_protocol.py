@@ -1,0 +1,187 @@
+"""The dialogue: what is answered when, and the engine's own rules."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from services.smtp import replies
+from services.smtp.errors import LocalProtocolError
+from services.smtp.events import BodyChunk, Mail, Noop, Quit
+from services.smtp.protocol import SmtpEngine
+from services.smtp.replies import Reply
+from services.smtp.sequence import SEQUENCE
+from services.smtp.state import Phase, SmtpState, Transaction
+from tests.services.smtp.corpus import envelope
+from tests.services.smtp.harness import SETTINGS, codes, converse
+
+HELLO = b"EHLO c\r\n"
+MAIL = b"MAIL FROM:<a@b>\r\n"
+RCPT = b"RCPT TO:<c@d>\r\n"
+
+LEADING = {Phase.START: b"", Phase.READY: HELLO, Phase.MAIL: HELLO + MAIL, Phase.RCPT: HELLO + MAIL + RCPT}
+ARGUMENTS = {"HELO": " c", "EHLO": " c", "MAIL": " FROM:<a@b>", "RCPT": " TO:<a@b>", "VRFY": " a"}
+POSITIVE = {"DATA": 354, "HELP": 214, "VRFY": 252, "QUIT": 221}
+
+
+def engine(state: SmtpState | None = None) -> SmtpEngine:
+    return SmtpEngine(SmtpState() if state is None else state, SETTINGS, new_id=lambda: "id")
+
+
+@pytest.mark.parametrize("phase", LEADING, ids=lambda phase: phase.name)
+@pytest.mark.parametrize("verb", SEQUENCE)
+def test_each_command_in_each_phase(verb: str, phase: Phase) -> None:
+    expected = 503 if phase in SEQUENCE[verb] else POSITIVE.get(verb, 250)
+    command = f"{verb}{ARGUMENTS.get(verb, '')}\r\n".encode()
+    assert codes(converse([LEADING[phase] + command]).replies)[-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("verb", "refused"),
+    [
+        ("MAIL", {Phase.START, Phase.MAIL, Phase.RCPT}),
+        ("RCPT", {Phase.START, Phase.READY}),
+        ("DATA", {Phase.START, Phase.READY, Phase.MAIL}),
+        *((verb, set[Phase]()) for verb in ("HELO", "EHLO", "RSET", "NOOP", "VRFY", "HELP", "QUIT")),
+    ],
+)
+def test_the_table_is_that_of_rfc_5321(verb: str, refused: set[Phase]) -> None:
+    """Section 4.1.4; the test above takes its expectations from the table, so the table has to be right."""
+    assert set(SEQUENCE[verb]) == refused
+
+
+def test_ehlo_announces_what_is_there() -> None:
+    assert converse([b"EHLO c\r\n"]).replies == (
+        b"250-mx.test\r\n250-PIPELINING\r\n250-SIZE 2000\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP\r\n"
+    )
+    assert converse([b"HELO c\r\n"]).replies == b"250 mx.test\r\n"
+
+
+@pytest.mark.parametrize("command", [b"RSET\r\n", b"EHLO again\r\n", b"HELO again\r\n"])
+def test_a_mail_under_way_ends_with(command: bytes) -> None:
+    outcome = converse([HELLO + MAIL + RCPT + command + b"DATA\r\n" + MAIL])
+    assert codes(outcome.replies) == [250, 250, 250, 250, 503, 250]
+
+
+@pytest.mark.parametrize("command", [b"EHLO\r\n", b"EHLO two words\r\n", MAIL, b"NOOP x\r\n", b"WHAT\r\n", b"VRFY\r\n"])
+def test_a_mail_under_way_survives(command: bytes) -> None:
+    outcome = converse([HELLO + MAIL + RCPT + command + b"DATA\r\n.\r\n"])
+    assert codes(outcome.replies)[-2:] == [354, 250]
+    assert outcome.mails[0][0].rcpt_tos == ["c@d"]
+
+
+@pytest.mark.parametrize("command", [b"DATA x\r\n", b"RSET x\r\n", b"QUIT x\r\n"])
+def test_commands_without_argument_take_none(command: bytes) -> None:
+    outcome = converse([HELLO + MAIL + RCPT + command + b"NOOP\r\n"])
+    assert codes(outcome.replies)[-2:] == [501, 250]
+
+
+@pytest.mark.parametrize("verb", [b"AUTH", b"STARTTLS", b"BDAT", b"EXPN", b"TURN", b"ETRN"])
+def test_what_is_not_announced_is_not_implemented(verb: bytes) -> None:
+    assert codes(converse([HELLO + verb + b" x\r\n"]).replies) == [250, 502]
+
+
+def test_parameters_need_an_extended_session() -> None:
+    assert codes(converse([b"HELO c\r\nMAIL FROM:<a@b> SIZE=1\r\n" + MAIL]).replies) == [250, 555, 250]
+
+
+def test_options_of_mail_are_kept_with_the_mail() -> None:
+    outcome = converse([HELLO + b"MAIL FROM:<> size=3 body=8BITMIME\r\n" + RCPT + b"DATA\r\na\r\n.\r\n"])
+    [(transaction, _)] = outcome.mails
+    assert transaction.mail_from == ""
+    assert transaction.mail_options == ["SIZE=3", "BODY=8BITMIME"]
+
+
+def test_nothing_is_read_after_quit() -> None:
+    outcome = converse([HELLO + b"QUIT\r\n" + MAIL + b"junk"])
+    assert codes(outcome.replies) == [250, 221]
+    assert outcome.closed
+
+
+def test_all_replies_but_greeting_hello_and_354_have_an_enhanced_code_of_their_class() -> None:
+    """RFC 2034 section 4."""
+    without = {replies.START_MAIL_INPUT}
+    for reply in [value for value in vars(replies).values() if isinstance(value, Reply)] + [replies.accepted("x")]:
+        if reply not in without:
+            assert all(line.startswith(f"{reply.code // 100}.") for line in reply.lines), reply
+            assert reply == reply.with_status()
+
+
+def test_a_session_in_which_a_mail_was_sent_is_as_small_as_before() -> None:
+    def saved(stream: bytes) -> SmtpState:
+        state = SmtpState()
+        one = engine(state)
+        one.receive_data(stream)
+        while (event := one.next_event()) is not None:
+            if not isinstance(event, BodyChunk):
+                one.accept()
+        return state
+
+    before, after = saved(HELLO), saved(HELLO + envelope() + b"text\r\n.\r\n")
+    before.messages = 1
+    assert after == before
+
+
+def test_a_refusing_answer_changes_nothing() -> None:
+    state = SmtpState(helo="c", esmtp=True)
+    one = engine(state)
+    one.receive_data(MAIL)
+    assert isinstance(one.next_event(), Mail)
+    one.reply(Reply.of(550, "5.7.1", "No"))
+    assert one.next_event() is None
+    assert state == SmtpState(helo="c", esmtp=True)
+    assert one.data_to_send() == b"550 5.7.1 No\r\n"
+
+
+def test_a_421_ends_the_session() -> None:
+    one = engine()
+    one.receive_data(b"NOOP\r\nNOOP\r\n")
+    assert one.next_event() == Noop("")
+    one.reply(replies.SERVER_ERROR)
+    assert one.next_event() is None
+    assert one.closing
+
+
+def test_quit_ends_the_session_whatever_is_answered() -> None:
+    one = engine()
+    one.receive_data(b"QUIT\r\n")
+    assert one.next_event() == Quit()
+    one.reply(replies.HANDLER_FAILED)
+    assert one.closing
+
+
+def test_an_event_is_answered_before_the_next_and_once() -> None:
+    one = engine()
+    with pytest.raises(LocalProtocolError):
+        one.accept()
+    one.receive_data(b"NOOP\r\nNOOP\r\n")
+    one.next_event()
+    with pytest.raises(LocalProtocolError):
+        one.next_event()
+    with pytest.raises(LocalProtocolError):
+        one.receive_data(b"x")
+    one.accept()
+    with pytest.raises(LocalProtocolError):
+        one.accept()
+    with pytest.raises(LocalProtocolError, match="next_event"):
+        one.receive_data(b"more, while a command still waits")
+
+
+def test_a_state_of_another_version_is_refused() -> None:
+    """Data of a newer version must not lose what this one does not know."""
+    newer = msgspec.msgpack.encode({"helo": "c", "authenticated": True})
+    with pytest.raises(msgspec.ValidationError, match="authenticated"):
+        msgspec.msgpack.decode(newer, type=SmtpState)
+
+
+def test_a_fresh_state_takes_one_byte() -> None:
+    assert msgspec.msgpack.encode(SmtpState()) == b"\x80"
+
+
+def test_the_phase_follows_from_the_data() -> None:
+    transaction = Transaction("id", "a@b")
+    assert SmtpState().phase is Phase.START
+    assert SmtpState(helo="c").phase is Phase.READY
+    assert SmtpState(helo="c", transaction=transaction).phase is Phase.MAIL
+    assert SmtpState(helo="c", transaction=Transaction("id", "", rcpt_tos=["x@y"])).phase is Phase.RCPT
+    assert SmtpState(helo="c", closed=True).phase is Phase.CLOSED

@@ -1,0 +1,48 @@
+"""Settings from the environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from rr_tcp import ConfigurationError
+from services.smtp import Limits, SmtpSettings
+
+
+def test_without_variables_there_are_defaults() -> None:
+    assert SmtpSettings.from_env({}) == SmtpSettings()
+    assert SmtpSettings.from_env({"SMTP_HOSTNAME": "", "SMTP_MAX_SIZE": "", "MAIL_STORE": ""}) == SmtpSettings()
+    assert SmtpSettings().mail_store == "sqlite:///var/mail.db"
+
+
+def test_every_setting_has_a_variable() -> None:
+    env = {
+        "SMTP_HOSTNAME": "mx.example",
+        "SMTP_HANDLER": " aiosmtpd.handlers.Sink ",
+        "SMTP_MAX_SIZE": "1000",
+        "SMTP_MAX_RECIPIENTS": "5",
+        "MAIL_STORE": "sqlite:////srv/mail.db",
+    }
+    assert SmtpSettings.from_env(env) == SmtpSettings(
+        hostname="mx.example",
+        handler="aiosmtpd.handlers.Sink",
+        mail_store="sqlite:////srv/mail.db",
+        limits=Limits(message=1000, recipients=5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMTP_HOSTNAME", "two words"),
+        ("SMTP_HOSTNAME", "mx.example\r\n250 injected"),
+        ("SMTP_MAX_SIZE", "10M"),
+        ("SMTP_MAX_SIZE", "0"),
+        ("SMTP_MAX_SIZE", "-1"),
+        ("SMTP_MAX_SIZE", "\u0661"),
+        ("SMTP_MAX_RECIPIENTS", "none"),
+    ],
+)
+def test_an_unusable_value_is_an_error_that_names_it(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{name} is '.*': give ") as error:
+        SmtpSettings.from_env({name: value})
+    assert repr(value) in str(error.value)
