@@ -3,6 +3,7 @@
 Start with `App` and `StatefulProtocol`; `TcpWorker` is the lower level, with the official PHP SDK's calls.
 """
 
+from rr_tcp.access import AccessRules
 from rr_tcp.app import App
 from rr_tcp.connection import Connection
 from rr_tcp.environment import Environment
@@ -29,7 +30,7 @@ from rr_tcp.errors import (
     WorkerError,
 )
 from rr_tcp.events import Request, TcpEvent
-from rr_tcp.lines import LineBuffer
+from rr_tcp.line_protocol import LineProtocol, LineState
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, StoredSession
 from rr_tcp.stateful import StatefulProtocol
@@ -39,6 +40,7 @@ from rr_tcp.worker import Payload, Worker
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessRules",
     "App",
     "CodecError",
     "ConfigurationError",
@@ -47,7 +49,8 @@ __all__ = [
     "FrameError",
     "HandlerError",
     "HandshakeError",
-    "LineBuffer",
+    "LineProtocol",
+    "LineState",
     "NoEventError",
     "Payload",
     "RPCError",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
+from rr_tcp.access import AccessRules
 from rr_tcp.environment import Environment
 from rr_tcp.errors import ConfigurationError, ResponseTooLargeError, UnknownServerError
 from rr_tcp.events import Request, TcpEvent
+from rr_tcp.middleware import Handle, Middleware
+from rr_tcp.proxied import ProxiedRoute
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore
 from rr_tcp.stateful import StatefulProtocol, StatefulRoute
+from rr_tcp.stateless import FunctionRoute, Handler
 from rr_tcp.tcp_worker import TcpWorker
 from rr_tcp.worker import Worker
 
@@ -30,7 +35,7 @@ MAX_RESPONSE: Final = 16 * 1024 * 1024
 MAX_STATE: Final = 1024 * 1024
 """Bytes of a connection's encoded state, which is read and written on every event."""
 
-Handler = Callable[[Request], "Response | bytes | Awaitable[Response | bytes | None] | None"]
+Callback = Callable[[], "Awaitable[None] | None"]
 
 
 class _Route(Protocol):
@@ -75,38 +80,79 @@ class App:
         self._max_response = max_response
         self._max_state = max_state
         self._routes: dict[str, _Route] = {}
-        self._shutdown: list[Callable[[], None]] = []
+        self._middleware: list[Middleware] = []
+        self._startup: list[Callback] = []
+        self._shutdown: list[Callback] = []
         self._runner = asyncio.Runner()
 
-    def add(self, server: str, protocol: StatefulProtocol[Any]) -> None:
-        """Lets a stateful protocol handle the server `tcp.servers.<server>`."""
+    def add(
+        self,
+        server: str,
+        protocol: StatefulProtocol[Any],
+        *,
+        access: AccessRules | None = None,
+        trusted_proxies: AccessRules | None = None,
+    ) -> None:
+        """Lets a stateful protocol handle the server `tcp.servers.<server>`.
+
+        Args:
+            server: the server's name in RoadRunner's configuration.
+            protocol: the one object that handles all its connections.
+            access: which clients may connect; everybody when None.
+            trusted_proxies: given, every connection begins with the PROXY protocol's line (version 1), which tells
+                the client's address, and only these may connect.
+        """
         if self._store is None:
             raise ConfigurationError("a stateful protocol needs a session store: App(store=open_store(url))")
-        self._route(
-            server,
-            StatefulRoute(
-                protocol, self._store, ttl=self._session_ttl, max_state=self._max_state, run=self._run_coroutine
-            ),
+        route_type: Callable[..., StatefulRoute[Any]] = StatefulRoute
+        if trusted_proxies is not None:
+            route_type = partial(ProxiedRoute, trusted_proxies=trusted_proxies)
+        route = route_type(
+            protocol,
+            self._store,
+            access=access or AccessRules(),
+            ttl=self._session_ttl,
+            max_state=self._max_state,
+            run=self._run_coroutine,
         )
+        self._route(server, route)
 
-    def on(self, server: str, *, error_reply: bytes = StatefulProtocol.error_reply) -> Callable[[Handler], Handler]:
+    def on(
+        self,
+        server: str,
+        *,
+        access: AccessRules | None = None,
+        error_reply: bytes = StatefulProtocol.error_reply,
+    ) -> Callable[[Handler], Handler]:
         """Lets a function handle every event of the server `tcp.servers.<server>`, without state.
 
         The function, `def` or `async def`, returns a `Response`, bytes to write, or None to read on.
 
         Args:
             server: the server's name in RoadRunner's configuration.
+            access: which clients may connect; everybody when None.
             error_reply: sent before closing when the function raises.
         """
 
         def decorate(handler: Handler) -> Handler:
-            self._route(server, _FunctionRoute(handler, error_reply, self._run_coroutine))
+            route = FunctionRoute(
+                handler, error_reply=error_reply, access=access or AccessRules(), run=self._run_coroutine
+            )
+            self._route(server, route)
             return handler
 
         return decorate
 
-    def on_shutdown(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` when the worker ends; the last one added is called first."""
+    def use(self, middleware: Middleware) -> None:
+        """Puts `middleware` around the handling of every event; the first one added is the outermost."""
+        self._middleware.append(middleware)
+
+    def on_startup(self, callback: Callback) -> None:
+        """Calls `callback`, `def` or `async def`, before the first event; when it raises, the worker does not start."""
+        self._startup.append(callback)
+
+    def on_shutdown(self, callback: Callback) -> None:
+        """Calls `callback`, `def` or `async def`, when the worker ends; the last one added is called first."""
         self._shutdown.append(callback)
 
     def handle(self, request: Request) -> Response:
@@ -115,8 +161,11 @@ class App:
         if route is None:
             log.error("%s; connection %s is closed", self._unknown(request.server), request.connection_uuid)
             return Response(TcpResponse.CLOSE)
+        handle: Handle = route.handle
+        for middleware in reversed(self._middleware):
+            handle = _around(middleware, handle)
         try:
-            return self._limited(route.handle(request))
+            return self._limited(handle(request))
         except Exception:  # whatever a service raises costs this connection and no other
             log.exception(
                 "%s of connection %s from %s on server %r failed; it is closed",
@@ -140,18 +189,22 @@ class App:
         """
         tcp_worker = TcpWorker(worker or create_worker())
         try:
+            for callback in self._startup:
+                self._call(callback)
             while (request := tcp_worker.wait_request()) is not None:
                 tcp_worker.send(self.handle(request))
         finally:
             self.close()
 
     def close(self) -> None:
-        """Runs the shutdown callbacks and closes the session store and the event loop."""
-        while self._shutdown:
-            self._shutdown.pop()()
-        if self._store is not None:
-            self._store.close()
-        self._runner.close()
+        """Runs the shutdown callbacks and closes the session store and the event loop, whichever of them fails."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._runner.close)
+            if self._store is not None:
+                stack.callback(self._store.close)
+            for callback in self._shutdown:
+                stack.callback(self._call, callback)
+            self._shutdown.clear()
 
     def _route(self, server: str, route: _Route) -> None:
         if server in self._routes:
@@ -185,32 +238,17 @@ class App:
             return Response(TcpResponse.CLOSE)
         return Response.of(route.error_reply, close=True)
 
+    def _call(self, callback: Callback) -> None:
+        result = callback()
+        if result is not None:
+            self._run_coroutine(result)
+
     def _run_coroutine(self, awaitable: Awaitable[Any]) -> Any:
         return self._runner.run(_finish(awaitable))
 
 
-class _FunctionRoute:
-    """A handler function as a route."""
-
-    def __init__(self, handler: Handler, error_reply: bytes, run: Callable[[Awaitable[Any]], Any]) -> None:
-        self._handler = handler
-        self._run = run
-        self.error_reply = error_reply
-
-    def handle(self, request: Request) -> Response:
-        result = self._handler(request)
-        if inspect.isawaitable(result):
-            result = self._run(result)
-        match result:
-            case Response():
-                return result
-            case None | bytes():
-                return Response.of(result or b"", close=False)
-            case _:
-                raise TypeError(f"a handler returns a Response, bytes or None, not {type(result).__name__}")
-
-    def abandon(self, request: Request) -> None:
-        """There is no session."""
+def _around(middleware: Middleware, handle: Handle) -> Handle:
+    return lambda request: middleware(request, handle)
 
 
 async def _finish(awaitable: Awaitable[Any]) -> Any:

@@ -16,6 +16,9 @@
     ├── HandlerError              a service broke a limit of `App`
     │   ├── UnknownServerError    an event of a server that no service handles
     │   └── ResponseTooLargeError
+    ├── ProxyHeaderError          a connection does not begin with the PROXY header that its listener asks for
+    ├── ProbeError                a service does not answer as a healthy one does
+    ├── ServerError               a server that was started ended, or does not serve
     └── SessionError              the state of a connection
         ├── SessionStoreError     the store is unreachable, full or refused the call
         ├── SessionDataError      what was stored is damaged or of an unknown form
@@ -93,6 +96,18 @@ class UnknownServerError(HandlerError):
 
 class ResponseTooLargeError(HandlerError):
     """The replies to one event are over `App`'s limit."""
+
+
+class ProxyHeaderError(RRTcpError):
+    """A connection does not begin with the PROXY header (version 1) that its listener asks for."""
+
+
+class ProbeError(RRTcpError):
+    """A service does not answer as a healthy one does; the message says what it did."""
+
+
+class ServerError(RRTcpError):
+    """A RoadRunner server that was started ended by itself, or does not serve."""
 
 
 class SessionError(RRTcpError):

@@ -5,13 +5,9 @@ from __future__ import annotations
 import socket
 from typing import Final, Self
 
-from rr_tcp.errors import RRTcpError
+from rr_tcp.errors import ProbeError
 
 _MAX_LINE: Final = 64 * 1024
-
-
-class ProbeError(RRTcpError):
-    """The service did not answer as a healthy one does; the message says what it did."""
 
 
 def probe_smtp(host: str, port: int, *, timeout: float = 3.0) -> None:

@@ -8,14 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from rr_tcp.errors import RRTcpError
-from rr_tcp.probe import ProbeError
+from rr_tcp.errors import ProbeError, ServerError
 
 _POLL = 0.05  # seconds between two looks at a condition
-
-
-class ServerError(RRTcpError):
-    """The server ended or did not become ready."""
 
 
 class RoadRunnerServer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic
 
+from rr_tcp.access import AccessRules
 from rr_tcp.connection import Connection
 from rr_tcp.errors import SessionTooLargeError
 from rr_tcp.events import Request, TcpEvent
@@ -60,6 +61,7 @@ class StatefulRoute(Generic[StateT]):
     Args:
         protocol: what handles the events.
         store: where sessions rest between two events.
+        access: which clients may connect; the others are closed without a word.
         ttl: seconds that a session lives without an event.
         max_state: limit of the encoded state, bytes.
         run: waits for what an `async def` method returned.
@@ -70,6 +72,7 @@ class StatefulRoute(Generic[StateT]):
         protocol: StatefulProtocol[StateT],
         store: SessionStore,
         *,
+        access: AccessRules,
         ttl: float,
         max_state: int,
         run: Callable[[Awaitable[None]], None],
@@ -81,6 +84,7 @@ class StatefulRoute(Generic[StateT]):
             )
         self._protocol = protocol
         self._store = store
+        self._access = access
         self._ttl = ttl
         self._max_state = max_state
         self._run = run
@@ -95,40 +99,54 @@ class StatefulRoute(Generic[StateT]):
         """The answer to one event; raises whatever the protocol or the store raised."""
         match request.event:
             case TcpEvent.CONNECTED:
-                connection = Connection(request, self._protocol.state_type())
-                self._call(self._protocol.connected, connection)
-                return self._settle(connection)
+                return self._connected(request)
             case TcpEvent.DATA:
-                return self._data(request)
+                stored = self._store.load(request.connection_uuid)
+                return self._expired() if stored is None else self._received(request, stored)
             case TcpEvent.CLOSE:
-                return self._close(request)
-            case _:
-                return Response(TcpResponse.CLOSE)
+                stored = self._store.load(request.connection_uuid)
+                if stored is not None and not stored.closed:
+                    self._close(request, stored)
+        return Response(TcpResponse.CLOSE)
 
     def abandon(self, request: Request) -> None:
         """Ends the session of a connection that is closed because handling it failed."""
-        self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL)
+        self._end(request)
 
-    def _data(self, request: Request) -> Response:
-        stored = self._store.load(request.connection_uuid)
-        if stored is None or (stored.closed and not stored.state):
-            return Response.of(b"" if stored else self._protocol.expired_reply, close=True)
-        connection = self._restore(request, stored)
+    def _connected(self, request: Request) -> Response:
+        if not self._access.allows(request.remote_host):
+            return Response(TcpResponse.CLOSE)
+        connection = Connection(request, self._protocol.state_type())
+        self._call(self._protocol.connected, connection)
+        return self._settle(connection)
+
+    def _expired(self) -> Response:
+        return Response.of(self._protocol.expired_reply, close=True)
+
+    def _received(self, request: Request, stored: StoredSession) -> Response:
         if stored.closed:
-            # The state leaves the tombstone with its one late event: a replay of that event finds nothing to act on.
-            self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL)
-            self._call(self._protocol.eof_received, connection, request.body)
-            return Response.of(connection.output, close=True)
+            return self._received_late(request, stored)
+        connection = self._restore(request, stored)
         self._call(self._protocol.data_received, connection, request.body)
         return self._settle(connection)
 
-    def _close(self, request: Request) -> Response:
-        stored = self._store.load(request.connection_uuid)
-        if stored is not None and not stored.closed:
-            connection = self._restore(request, stored)
-            self._call(self._protocol.closed, connection)
-            self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL, state=self._encode(connection.state))
-        return Response(TcpResponse.CLOSE)
+    def _received_late(self, request: Request, stored: StoredSession) -> Response:
+        """The undelimited rest of a connection whose CLOSE came before it."""
+        if not stored.state:
+            return Response(TcpResponse.CLOSE)
+        # The state leaves the tombstone with its one late event: a replay of that event finds nothing to act on.
+        self._end(request)
+        connection = self._restore(request, stored)
+        self._call(self._protocol.eof_received, connection, request.body)
+        return Response.of(connection.output, close=True)
+
+    def _close(self, request: Request, stored: StoredSession) -> None:
+        connection = self._restore(request, stored)
+        self._call(self._protocol.closed, connection)
+        self._end(request, self._encode(connection))
+
+    def _end(self, request: Request, state: bytes = b"") -> None:
+        self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL, state=state)
 
     def _settle(self, connection: Connection[StateT]) -> Response:
         """Saves before answering: an answer that left must never be of a state that is lost."""
@@ -138,7 +156,7 @@ class StatefulRoute(Generic[StateT]):
             self._store.end(connection.uuid, ttl=TOMBSTONE_TTL)
             return Response.of(output, close=True)
         append, truncate = connection.pending_bulk()
-        state = self._encode(connection.state)
+        state = self._encode(connection)
         self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate)
         return Response.of(output, close=False)
 
@@ -150,8 +168,8 @@ class StatefulRoute(Generic[StateT]):
             read_stored_bulk=self._store.read_bulk,
         )
 
-    def _encode(self, state: StateT) -> bytes:
-        data = self._codec.encode(state)
+    def _encode(self, connection: Connection[StateT]) -> bytes:
+        data = self._codec.encode(connection.state)
         if len(data) > self._max_state:
             raise SessionTooLargeError(
                 f"the state of a connection takes {len(data)} bytes, the limit is {self._max_state}: keep what grows "

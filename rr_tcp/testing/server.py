@@ -8,7 +8,8 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rr_tcp.server import RoadRunnerServer, ServerError
+from rr_tcp.errors import ServerError
+from rr_tcp.server import RoadRunnerServer
 
 READY_TIMEOUT = 30.0
 """Seconds until a server must answer its probes, on a slow machine under load."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from rr_tcp import ConfigurationError
-
-MAX_LINE: Final = 64 * 1024
-"""Bytes of one line without its line end: what a connection may make a worker hold between two events."""
+from rr_tcp.line_protocol import MAX_LINE
 
 
 @dataclass(frozen=True, slots=True)

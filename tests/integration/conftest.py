@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rr_tcp.probe import ProbeError
+from rr_tcp.errors import ProbeError
 from rr_tcp.rpc import RPC
 from rr_tcp.server import RoadRunnerServer
 from rr_tcp.testing import free_ports, roadrunner

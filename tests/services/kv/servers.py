@@ -16,8 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from rr_tcp.errors import RPCError
-from rr_tcp.probe import ProbeError
+from rr_tcp.errors import ProbeError, RPCError
 from rr_tcp.rpc import RPC
 from rr_tcp.testing import free_ports, roadrunner
 

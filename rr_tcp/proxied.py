@@ -1,0 +1,101 @@
+"""Stateful protocols behind a proxy that tells the client's address in the PROXY protocol's first line."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from rr_tcp.access import AccessRules
+from rr_tcp.connection import Connection
+from rr_tcp.errors import ProxyHeaderError
+from rr_tcp.events import Request
+from rr_tcp.proxy_protocol import MAX_HEADER, parse_header
+from rr_tcp.responses import Response, TcpResponse
+from rr_tcp.sessions import SessionStore, StateT, StoredSession
+from rr_tcp.stateful import StatefulProtocol, StatefulRoute
+
+log = logging.getLogger(__name__)
+
+# What is stored begins with one of these.
+_WAITING: Final = b"W"
+"""Then the part of the header that came; the protocol knows nothing of the connection yet."""
+_KNOWN: Final = b"K"
+"""Then the client's `host:port`, LF, and the protocol's state."""
+
+
+class ProxiedRoute(StatefulRoute[StateT]):
+    """A `StatefulRoute` whose connections begin with a PROXY header.
+
+    The protocol's `connected` is called when the header came, with the client's address; so its greeting follows the
+    header. A connection without a valid header, or from somebody who is no trusted proxy, is closed without a word.
+
+    Args:
+        protocol: as `StatefulRoute`.
+        store: as `StatefulRoute`.
+        trusted_proxies: who may tell an address.
+        access: which clients may connect, by the address that the proxy told.
+        ttl: as `StatefulRoute`.
+        max_state: as `StatefulRoute`.
+        run: as `StatefulRoute`.
+    """
+
+    def __init__(
+        self,
+        protocol: StatefulProtocol[StateT],
+        store: SessionStore,
+        *,
+        trusted_proxies: AccessRules,
+        access: AccessRules,
+        ttl: float,
+        max_state: int,
+        run: Callable[[Awaitable[None]], None],
+    ) -> None:
+        super().__init__(protocol, store, access=access, ttl=ttl, max_state=max_state, run=run)
+        self._trusted_proxies = trusted_proxies
+
+    def _connected(self, request: Request) -> Response:
+        if not self._trusted_proxies.allows(request.remote_host):
+            log.warning("connection %s is closed: %s is no trusted proxy", request.connection_uuid, request.remote_addr)
+            return Response(TcpResponse.CLOSE)
+        self._store.save(request.connection_uuid, _WAITING, ttl=self._ttl)
+        return Response(TcpResponse.CONTINUE)
+
+    def _received(self, request: Request, stored: StoredSession) -> Response:
+        if not stored.state.startswith(_WAITING):
+            return super()._received(request, stored)
+        line, end, rest = (stored.state.removeprefix(_WAITING) + request.body).partition(b"\n")
+        if not end and len(line) < MAX_HEADER:
+            self._store.save(request.connection_uuid, _WAITING + line, ttl=self._ttl)
+            return Response(TcpResponse.CONTINUE)
+        try:
+            remote_addr = parse_header(line + end)
+        except ProxyHeaderError as error:
+            log.warning("connection %s from %s is closed: %s", request.connection_uuid, request.remote_addr, error)
+            self._end(request)
+            return Response(TcpResponse.CLOSE)
+        request = dataclasses.replace(request, remote_addr=remote_addr or request.remote_addr, body=rest)
+        if not self._access.allows(request.remote_host):
+            self._end(request)
+            return Response(TcpResponse.CLOSE)
+        connection = Connection(request, self._protocol.state_type())
+        self._call(self._protocol.connected, connection)
+        if rest and not connection.closing:
+            self._call(self._protocol.data_received, connection, rest)
+        return self._settle(connection)
+
+    def _close(self, request: Request, stored: StoredSession) -> None:
+        if stored.state.startswith(_WAITING):
+            self._end(request)
+        else:
+            super()._close(request, stored)
+
+    def _restore(self, request: Request, stored: StoredSession) -> Connection[StateT]:
+        remote_addr, _, state = stored.state.removeprefix(_KNOWN).partition(b"\n")
+        return super()._restore(
+            dataclasses.replace(request, remote_addr=remote_addr.decode()), dataclasses.replace(stored, state=state)
+        )
+
+    def _encode(self, connection: Connection[StateT]) -> bytes:
+        return _KNOWN + connection.remote_addr.encode() + b"\n" + super()._encode(connection)
