@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import Final, Self
+from collections.abc import Mapping
+from typing import Final, Protocol, Self
 
 from rr_tcp.errors import ProbeError
 
@@ -37,7 +38,25 @@ def probe_line(host: str, port: int, *, timeout: float = 3.0) -> None:
         client.read_line()
 
 
-PROBES: Final = {"smtp": probe_smtp, "line": probe_line}
+def probe_connect(host: str, port: int, *, timeout: float = 3.0) -> None:
+    """Somebody accepts connections. Says nothing of the workers: RoadRunner accepts before it asks one.
+
+    Args:
+        host: where it listens.
+        port: where it listens.
+        timeout: seconds.
+    """
+    with _Client(host, port, timeout):
+        pass
+
+
+class Probe(Protocol):
+    """Returns when a service answers, and raises `ProbeError` when it does not."""
+
+    def __call__(self, host: str, port: int, *, timeout: float = 3.0) -> None: ...  # noqa: D102 - as the class
+
+
+PROBES: Final[Mapping[str, Probe]] = {"connect": probe_connect, "smtp": probe_smtp, "line": probe_line}
 """The probes by protocol name."""
 
 

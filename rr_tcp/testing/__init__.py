@@ -2,15 +2,18 @@
 
 from rr_tcp.testing.driver import ConnectionDriver, cuts
 from rr_tcp.testing.relay import FakeRelay, event_frame
-from rr_tcp.testing.server import free_ports, roadrunner
+from rr_tcp.testing.server import ServedApp, find_server, free_ports, roadrunner, serve_app
 from rr_tcp.testing.store import MemorySessionStore
 
 __all__ = [
     "ConnectionDriver",
     "FakeRelay",
     "MemorySessionStore",
+    "ServedApp",
     "cuts",
     "event_frame",
+    "find_server",
     "free_ports",
     "roadrunner",
+    "serve_app",
 ]

@@ -44,7 +44,7 @@ class CounterProtocol(StatefulProtocol[Lines]):
 
 
 def build_counter() -> App:
-    app = App(store=open_store(os.environ["SESSION_STORE"], rpc_address=os.environ["RR_RPC"]))
+    app = App(store=open_store(os.environ.get("SESSION_STORE", "rrkv://sessions"), rpc_address=os.environ["RR_RPC"]))
     app.add("counter", CounterProtocol())
     return app
 

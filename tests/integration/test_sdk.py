@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rr_tcp.testing import ServedApp
 from services.kv import open_store
-from tests.integration.conftest import ServeApp, Served, connect, process_exists, receive_all
+from tests.integration.conftest import ServeApp, connect, process_exists, receive_all
 
 COUNTER = "tests.integration.apps:build_counter"
 
@@ -99,8 +100,9 @@ def test_a_handler_that_exits_costs_its_connection_and_the_pool_is_whole_again(s
         assert ask(other, b"x")[:2] == [2, 4]
 
 
-def _busy(served: Served) -> list[int]:
-    return [int(str(worker["pid"])) for worker in served.workers() if worker["statusStr"] == "working"]
+def _busy(served: ServedApp) -> list[int]:
+    workers = served.rpc.call("informer.Workers", "tcp")["workers"] or []
+    return [worker["pid"] for worker in workers if worker["statusStr"] == "working"]
 
 
 def test_a_worker_killed_in_mid_event_costs_that_connection_only(serve: ServeApp) -> None:

@@ -1,0 +1,62 @@
+"""A minimal configuration of the server, for development and tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    r"""What a server needs to run one App.
+
+    Attributes:
+        app: what the workers run, `module:name` of an App or of a function that returns one.
+        listen: the servers' addresses by name, `host:port` or `unix://path`, with an IP literal as the host.
+        rpc: address of the RPC server, `tcp://127.0.0.1:port`.
+        workers: number of worker processes.
+        delimiter: where RoadRunner cuts the stream. One byte; a longer one closes connections whose packets cut it.
+        exec_ttl: seconds until a hung worker is killed.
+        grace_period: seconds that the server's end may take, above `exec_ttl`.
+        relay: how workers and server talk: `pipes`, `tcp://host:port` or `unix://path`.
+        python: command of the interpreter.
+        extra: sections of the configuration to add, or to replace those made here.
+    """
+
+    app: str
+    listen: Mapping[str, str]
+    rpc: str
+    workers: int = 2
+    delimiter: str = "\n"
+    exec_ttl: float = 20.0
+    grace_period: float = 30.0
+    relay: str = "pipes"
+    python: Sequence[str] = (sys.executable,)
+    extra: Mapping[str, object] | None = None
+
+    def encode(self) -> bytes:
+        """The file's content: JSON, which is YAML too."""
+        sections: dict[str, object] = {
+            "version": "3",
+            "rpc": {"listen": self.rpc},
+            "server": {"command": [*self.python, "-m", "rr_tcp", "worker", self.app], "relay": self.relay},
+            "tcp": {
+                "servers": {
+                    name: {"addr": address if "://" in address else f"tcp://{address}", "delimiter": self.delimiter}
+                    for name, address in self.listen.items()
+                },
+                "pool": {
+                    "num_workers": self.workers,
+                    "destroy_timeout": f"{self.exec_ttl + 1:g}s",
+                    "supervisor": {"watch_tick": "1s", "exec_ttl": f"{self.exec_ttl:g}s"},
+                },
+            },
+            "kv": {"sessions": {"driver": "memory", "config": {}}},
+            "logs": {"level": "info"},
+            "endure": {"grace_period": f"{self.grace_period:g}s"},
+            **(self.extra or {}),
+        }
+        return msgspec.json.format(msgspec.json.encode(sections), indent=2) + b"\n"
