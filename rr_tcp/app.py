@@ -12,12 +12,12 @@ from typing import Any, Final, Protocol
 
 from rr_tcp.access import AccessRules
 from rr_tcp.environment import Environment
-from rr_tcp.errors import ConfigurationError, ResponseTooLargeError, UnknownServerError
+from rr_tcp.errors import ConfigurationError, HandlerError
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.middleware import Handle, Middleware
 from rr_tcp.proxied import ProxiedRoute
 from rr_tcp.responses import Response, TcpResponse
-from rr_tcp.sessions import SessionStore
+from rr_tcp.sessions import SessionStore, check_ttl
 from rr_tcp.stateful import StatefulProtocol, StatefulRoute
 from rr_tcp.stateless import FunctionRoute, Handler
 from rr_tcp.tcp_worker import TcpWorker
@@ -65,6 +65,9 @@ class App:
         session_ttl: seconds that a session lives without an event.
         max_response: limit of the replies to one event, bytes.
         max_state: limit of a connection's encoded state, bytes.
+
+    Raises:
+        ConfigurationError: the time to live is one that not every store can keep.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class App:
         max_response: int = MAX_RESPONSE,
         max_state: int = MAX_STATE,
     ) -> None:
+        check_ttl(session_ttl)
         self._store = store
         self._session_ttl = session_ttl
         self._max_response = max_response
@@ -113,6 +117,7 @@ class App:
             access=access or AccessRules(),
             ttl=self._session_ttl,
             max_state=self._max_state,
+            max_response=self._max_response,
             run=self._run_coroutine,
         )
         self._route(server, route)
@@ -136,7 +141,11 @@ class App:
 
         def decorate(handler: Handler) -> Handler:
             route = FunctionRoute(
-                handler, error_reply=error_reply, access=access or AccessRules(), run=self._run_coroutine
+                handler,
+                error_reply=error_reply,
+                access=access or AccessRules(),
+                max_response=self._max_response,
+                run=self._run_coroutine,
             )
             self._route(server, route)
             return handler
@@ -159,13 +168,19 @@ class App:
         """The answer to one event. Never raises an `Exception`: this is where errors end, with their connection."""
         route = self._routes.get(request.server)
         if route is None:
-            log.error("%s; connection %s is closed", self._unknown(request.server), request.connection_uuid)
+            log.error(
+                "no service handles the server %r, this worker knows: %s. Name it in App.add or App.on as in "
+                "RoadRunner's tcp.servers; connection %s is closed",
+                request.server,
+                ", ".join(sorted(self._routes)) or "none",
+                request.connection_uuid,
+            )
             return Response(TcpResponse.CLOSE)
         handle: Handle = route.handle
         for middleware in reversed(self._middleware):
             handle = _around(middleware, handle)
         try:
-            return self._limited(handle(request))
+            return handle(request)
         except Exception:  # whatever a service raises costs this connection and no other
             log.exception(
                 "%s of connection %s from %s on server %r failed; it is closed",
@@ -211,21 +226,6 @@ class App:
             raise ConfigurationError(f"server {server!r} has a service already: one service handles a server")
         self._routes[server] = route
 
-    def _limited(self, response: Response) -> Response:
-        if len(response.body) > self._max_response:
-            raise ResponseTooLargeError(
-                f"the replies to one event take {len(response.body)} bytes, the limit is {self._max_response}: "
-                "answer less per event or raise App(max_response=...)"
-            )
-        return response
-
-    def _unknown(self, server: str) -> UnknownServerError:
-        known = ", ".join(sorted(self._routes)) or "none"
-        return UnknownServerError(
-            f"no service handles the server {server!r}, this worker knows: {known}. Name it in App.add or App.on as in "
-            "RoadRunner's tcp.servers"
-        )
-
     def _abandon(self, route: _Route, request: Request) -> None:
         try:
             route.abandon(request)
@@ -252,7 +252,10 @@ def _around(middleware: Middleware, handle: Handle) -> Handle:
 
 
 async def _finish(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+    try:
+        return await awaitable
+    except asyncio.CancelledError as error:  # no `Exception`: it would end the worker, not the connection
+        raise HandlerError("the handler was cancelled") from error
 
 
 def create_worker() -> Worker:

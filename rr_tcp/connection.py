@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic
 
+from rr_tcp.errors import ResponseTooLargeError
 from rr_tcp.events import Request, split_remote_addr
 from rr_tcp.sessions import StateT
 
@@ -26,6 +27,8 @@ class Connection(Generic[StateT]):
         "_appended",
         "_bulk_size",
         "_closing",
+        "_max_output",
+        "_output_size",
         "_read_stored_bulk",
         "_truncated",
         "_written",
@@ -40,6 +43,7 @@ class Connection(Generic[StateT]):
         request: Request,
         state: StateT,
         *,
+        max_output: int,
         bulk_size: int = 0,
         read_stored_bulk: Callable[[str], bytes] | None = None,
     ) -> None:
@@ -49,6 +53,8 @@ class Connection(Generic[StateT]):
         self.state = state
         self._bulk_size = bulk_size
         self._read_stored_bulk = read_stored_bulk
+        self._max_output = max_output
+        self._output_size = 0
         self._written: list[bytes] = []
         self._appended: list[bytes] = []
         self._truncated = False
@@ -60,7 +66,18 @@ class Connection(Generic[StateT]):
         return split_remote_addr(self.remote_addr)
 
     def write(self, data: bytes) -> None:
-        """Adds bytes to the answer to this event."""
+        """Adds bytes to the answer to this event.
+
+        Raises:
+            ResponseTooLargeError: the answer is over `App`'s limit. One event can hold thousands of lines; this is
+                raised before the replies to them fill the worker's memory.
+        """
+        self._output_size += len(data)
+        if self._output_size > self._max_output:
+            raise ResponseTooLargeError(
+                f"the replies to one event take more than {self._max_output} bytes: answer less per event, or raise "
+                "App(max_response=...)"
+            )
         self._written.append(data)
 
     def close(self) -> None:

@@ -7,14 +7,13 @@
     │   └── RelayError            the relay cannot be opened, broke, or ended in mid-frame
     ├── CodecError                bytes that a codec cannot read, or a value that it cannot write
     ├── WorkerError               a rule between RoadRunner and its worker was broken
-    │   ├── HandshakeError        the process never got RoadRunner's first frame
+    │   ├── HandshakeError        a control frame that is neither the question for the pid nor the order to stop
     │   ├── NoEventError          an answer, but no event waits for one (the second answer to an event)
     │   └── UnexpectedPayloadError  a frame that no TCP worker can understand
     ├── RPCError                  a call to RoadRunner's RPC server
     │   ├── RPCTransportError     no connection, a timeout, an answer to another call
     │   └── RPCServiceError       RoadRunner answered with an error
     ├── HandlerError              a service broke a limit of `App`
-    │   ├── UnknownServerError    an event of a server that no service handles
     │   └── ResponseTooLargeError
     ├── ProxyHeaderError          a connection does not begin with the PROXY header that its listener asks for
     ├── ProbeError                a service does not answer as a healthy one does
@@ -24,7 +23,7 @@
         ├── SessionDataError      what was stored is damaged or of an unknown form
         └── SessionTooLargeError  a state over the limit of `App`
 
-Nothing here is ever caught to be ignored: `App` has the one place where an error ends, the connection it happened on.
+An error that happens while an event is handled ends in `App`, with the connection it happened on, and is logged there.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class WorkerError(RRTcpError):
 
 
 class HandshakeError(WorkerError):
-    """RoadRunner's first frame did not come, or was not the question for the pid."""
+    """RoadRunner sent a control frame that is neither the question for the worker's pid nor the order to stop."""
 
 
 class NoEventError(WorkerError):
@@ -88,10 +87,6 @@ class RPCServiceError(RPCError):
 
 class HandlerError(RRTcpError):
     """A service broke a rule of `App`."""
-
-
-class UnknownServerError(HandlerError):
-    """An event of a server (`tcp.servers.<name>`) that no service of this worker handles."""
 
 
 class ResponseTooLargeError(HandlerError):

@@ -38,6 +38,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
         access: which clients may connect, by the address that the proxy told.
         ttl: as `StatefulRoute`.
         max_state: as `StatefulRoute`.
+        max_response: as `StatefulRoute`.
         run: as `StatefulRoute`.
     """
 
@@ -50,9 +51,12 @@ class ProxiedRoute(StatefulRoute[StateT]):
         access: AccessRules,
         ttl: float,
         max_state: int,
+        max_response: int,
         run: Callable[[Awaitable[None]], None],
     ) -> None:
-        super().__init__(protocol, store, access=access, ttl=ttl, max_state=max_state, run=run)
+        super().__init__(
+            protocol, store, access=access, ttl=ttl, max_state=max_state, max_response=max_response, run=run
+        )
         self._trusted_proxies = trusted_proxies
 
     def _connected(self, request: Request) -> Response:
@@ -79,7 +83,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
         if not self._access.allows(request.remote_host):
             self._end(request)
             return Response(TcpResponse.CLOSE)
-        connection = Connection(request, self._protocol.state_type())
+        connection = self._begin(request)
         self._call(self._protocol.connected, connection)
         if rest and not connection.closing:
             self._call(self._protocol.data_received, connection, rest)

@@ -10,13 +10,26 @@ The backends live with the services (`services.kv`); the SDK only knows this pro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from rr_tcp.errors import SessionDataError
+from rr_tcp.errors import ConfigurationError, SessionDataError
 
 StateT = TypeVar("StateT")
+
+
+MIN_TTL: Final = 2.0
+"""Seconds. RoadRunner KV stores a key whose rest of life is under a second without any expiry (memory v5.2.9)."""
+
+MAX_TTL: Final = 366 * 86400.0
+"""Seconds. No connection lives that long; more is a mistake of the unit."""
+
+
+def check_ttl(ttl: float) -> None:
+    """Refuses a time to live that some store could not keep, with `ConfigurationError`."""
+    if not MIN_TTL <= ttl <= MAX_TTL:
+        raise ConfigurationError(f"a session's time to live is {MIN_TTL:g} to {MAX_TTL:g} seconds, not {ttl:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +65,7 @@ class SessionStore(Protocol):
         Args:
             key: the connection's uuid.
             state: replaces what was saved.
-            ttl: seconds until the session is gone unless it is saved again, at least 2.
+            ttl: seconds until the session is gone unless it is saved again, from `MIN_TTL` to `MAX_TTL`.
             append: bytes to add to the bulk data.
             truncate: drop the bulk data first.
         """
@@ -65,7 +78,7 @@ class SessionStore(Protocol):
 
         Args:
             key: the connection's uuid. A session that never was gets a tombstone too.
-            ttl: seconds until the tombstone is gone, at least 2.
+            ttl: seconds until the tombstone is gone, from `MIN_TTL` to `MAX_TTL`.
             state: what a late event (the rest of a line that RoadRunner hands over after CLOSE) may need.
         """
 
@@ -99,7 +112,7 @@ class StateCodec(Generic[StateT]):
         """The state from bytes; `SessionDataError` when they are damaged or of another form."""
         try:
             return self._decoder.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise SessionDataError(
                 f"a stored session is no {self._name}: {error}. It was written by another version or service, or is "
                 "damaged; the connection is closed and its session dropped"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic
 
 from rr_tcp.access import AccessRules
 from rr_tcp.connection import Connection
-from rr_tcp.errors import SessionTooLargeError
+from rr_tcp.errors import ConfigurationError, SessionTooLargeError
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, StateCodec, StateT, StoredSession
 
-TOMBSTONE_TTL = 60.0
+log = logging.getLogger(__name__)
+
+TOMBSTONE_TTL = 120.0
 """Seconds that an ended session is remembered. RoadRunner hands over the undelimited rest of a closed connection and a
-second CLOSE right after the first one; a minute outlasts any queue for a free worker (`pool.allocate_timeout`)."""
+second CLOSE right after the first one; they wait for a free worker at most `pool.allocate_timeout`, 60 s by default."""
 
 
 class StatefulProtocol(Generic[StateT]):
@@ -51,7 +54,8 @@ class StatefulProtocol(Generic[StateT]):
     def closed(self, connection: Connection[StateT]) -> Awaitable[None] | None:
         """The connection is over, whoever ended it; nothing can be written.
 
-        At most once per connection, and best effort: never after a failed event, a crashed worker or a stopped server.
+        Best effort: never after a failed event, a crashed worker or a stopped server, and before `eof_received` where
+        that follows.
         """
 
 
@@ -64,6 +68,7 @@ class StatefulRoute(Generic[StateT]):
         access: which clients may connect; the others are closed without a word.
         ttl: seconds that a session lives without an event.
         max_state: limit of the encoded state, bytes.
+        max_response: limit of the replies to one event, bytes.
         run: waits for what an `async def` method returned.
     """
 
@@ -75,10 +80,11 @@ class StatefulRoute(Generic[StateT]):
         access: AccessRules,
         ttl: float,
         max_state: int,
+        max_response: int,
         run: Callable[[Awaitable[None]], None],
     ) -> None:
         if not hasattr(protocol, "state_type"):
-            raise TypeError(
+            raise ConfigurationError(
                 f"{type(protocol).__name__}.state_type is not set: name the msgspec Struct or dataclass that holds the "
                 "state of one connection, e.g. `state_type = CounterState`"
             )
@@ -87,6 +93,7 @@ class StatefulRoute(Generic[StateT]):
         self._access = access
         self._ttl = ttl
         self._max_state = max_state
+        self._max_response = max_response
         self._run = run
         self._codec: StateCodec[StateT] = StateCodec(protocol.state_type)
 
@@ -116,7 +123,7 @@ class StatefulRoute(Generic[StateT]):
     def _connected(self, request: Request) -> Response:
         if not self._access.allows(request.remote_host):
             return Response(TcpResponse.CLOSE)
-        connection = Connection(request, self._protocol.state_type())
+        connection = self._begin(request)
         self._call(self._protocol.connected, connection)
         return self._settle(connection)
 
@@ -152,18 +159,33 @@ class StatefulRoute(Generic[StateT]):
         """Saves before answering: an answer that left must never be of a state that is lost."""
         output = connection.output
         if connection.closing:
-            self._call(self._protocol.closed, connection)
-            self._store.end(connection.uuid, ttl=TOMBSTONE_TTL)
+            self._finish(connection)
             return Response.of(output, close=True)
         append, truncate = connection.pending_bulk()
         state = self._encode(connection)
         self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate)
         return Response.of(output, close=False)
 
+    def _finish(self, connection: Connection[StateT]) -> None:
+        """Ends a session that the protocol closed. Its last reply stands, and leaves, whatever fails here.
+
+        The reply may be of something that was done for good, such as a mail that was stored: were it replaced by an
+        error, the client would have it done again.
+        """
+        try:
+            self._call(self._protocol.closed, connection)
+            self._store.end(connection.uuid, ttl=TOMBSTONE_TTL)
+        except Exception:
+            log.exception("connection %s on server %r is closed, but not in order", connection.uuid, connection.server)
+
+    def _begin(self, request: Request) -> Connection[StateT]:
+        return Connection(request, self._protocol.state_type(), max_output=self._max_response)
+
     def _restore(self, request: Request, stored: StoredSession) -> Connection[StateT]:
         return Connection(
             request,
             self._codec.decode(stored.state),
+            max_output=self._max_response,
             bulk_size=stored.bulk_size,
             read_stored_bulk=self._store.read_bulk,
         )

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rr_tcp.access import AccessRules
+from rr_tcp.errors import ResponseTooLargeError
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.responses import Response, TcpResponse
 
@@ -21,15 +22,23 @@ class FunctionRoute:
         handler: the function, `def` or `async def`.
         error_reply: sent before closing when it raises.
         access: which clients may connect; the others are closed without a word.
+        max_response: limit of the answer to one event, bytes.
         run: waits for what an `async def` function returned.
     """
 
     def __init__(
-        self, handler: Handler, *, error_reply: bytes, access: AccessRules, run: Callable[[Awaitable[Any]], Any]
+        self,
+        handler: Handler,
+        *,
+        error_reply: bytes,
+        access: AccessRules,
+        max_response: int,
+        run: Callable[[Awaitable[Any]], Any],
     ) -> None:
         self.error_reply = error_reply
         self._handler = handler
         self._access = access
+        self._max_response = max_response
         self._run = run
 
     def handle(self, request: Request) -> Response:
@@ -39,13 +48,23 @@ class FunctionRoute:
         result = self._handler(request)
         if inspect.isawaitable(result):
             result = self._run(result)
-        match result:
-            case Response():
-                return result
-            case None | bytes():
-                return Response.of(result or b"", close=False)
-            case _:
-                raise TypeError(f"a handler returns a Response, bytes or None, not {type(result).__name__}")
+        response = _response(result)
+        if len(response.body) > self._max_response:
+            raise ResponseTooLargeError(
+                f"the answer to one event takes {len(response.body)} bytes, the limit is {self._max_response}: answer "
+                "less per event, or raise App(max_response=...)"
+            )
+        return response
 
     def abandon(self, request: Request) -> None:
         """There is no session."""
+
+
+def _response(result: object) -> Response:
+    match result:
+        case Response():
+            return result
+        case None | bytes():
+            return Response.of(result or b"", close=False)
+        case _:
+            raise TypeError(f"a handler returns a Response, bytes or None, not {type(result).__name__}")

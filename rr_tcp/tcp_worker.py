@@ -52,7 +52,7 @@ class TcpWorker:
             return None
         try:
             context = self._decoder.decode(payload.context)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self.worker.error("not an event of the TCP plugin")
             raise UnexpectedPayloadError(
                 f"RoadRunner's message is no event of its TCP plugin: {error}. Is this worker's command used by "

@@ -125,7 +125,7 @@ class Worker:
     def _control(self, frame: Frame) -> None:
         try:
             control = msgspec.json.decode(frame.payload, type=_Control)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise HandshakeError(f"RoadRunner sent an unreadable control frame: {error}") from error
         if control.stop:
             self._stopped = True

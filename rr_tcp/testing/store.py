@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rr_tcp.sessions import StoredSession
+from rr_tcp.errors import SessionDataError, SessionStoreError
+from rr_tcp.sessions import StoredSession, check_ttl
 
 
 @dataclass(slots=True)
@@ -27,30 +28,44 @@ class MemorySessionStore:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
+        self._loaded = "", 0  # the last key that was loaded, and how much bulk data it had
 
     def load(self, key: str) -> StoredSession | None:
         """See `SessionStore.load`."""
         entry = self._live(key)
+        self._loaded = key, len(entry.bulk) if entry else 0
         return StoredSession(entry.state, len(entry.bulk), entry.closed) if entry else None
 
     def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
         """See `SessionStore.save`."""
+        check_ttl(ttl)
         entry = self._live(key)
-        bulk = b"" if truncate or entry is None else entry.bulk
+        bulk = b"" if truncate or entry is None or entry.closed else entry.bulk
+        if not truncate and self._loaded[0] == key and len(bulk) < self._loaded[1]:
+            raise SessionStoreError(f"the time of session {key} was over while its event was handled")
+        self._loaded = "", 0
         self._entries[key] = _Entry(state, bulk + append, closed=False, expires=self._clock() + ttl)
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""
         entry = self._live(key)
-        return entry.bulk if entry else b""
+        if entry is None:
+            raise SessionDataError(f"there is no session {key} to read bulk data of")
+        return entry.bulk
 
     def end(self, key: str, *, ttl: float, state: bytes = b"") -> None:
         """See `SessionStore.end`."""
+        check_ttl(ttl)
+        self._loaded = "", 0
         self._entries[key] = _Entry(state, b"", closed=True, expires=self._clock() + ttl)
 
     def delete(self, key: str) -> None:
         """See `SessionStore.delete`."""
+        self._loaded = "", 0
         self._entries.pop(key, None)
+
+    def check(self) -> None:
+        """It always works."""
 
     def close(self) -> None:
         """Does nothing: the sessions are the object's."""

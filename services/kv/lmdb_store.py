@@ -21,13 +21,12 @@ from typing import Final
 import lmdb
 
 from rr_tcp.errors import SessionStoreError
-from rr_tcp.sessions import StoredSession
+from rr_tcp.sessions import StoredSession, check_ttl
 from services.kv.record import (
     Record,
     SeenBulk,
     check_key,
     check_store,
-    check_ttl,
     decode_record,
     encode_record,
     expiry_of,
@@ -89,6 +88,7 @@ class LMDBStore:
         try:
             for path in (*reversed(directory.parents), directory):
                 path.mkdir(mode=0o700, exist_ok=True)
+            _check_private(directory)
             self._env = lmdb.open(
                 str(directory),
                 map_size=map_size,
@@ -187,8 +187,9 @@ class LMDBStore:
         Returns:
             How many sessions were removed; 0 does not mean that none is left, a sweep looks at some only.
         """
-        self._env.reader_check()
-        self._limit = self._room()
+        with self._errors():
+            self._env.reader_check()
+            self._limit = self._room()
         expired = self._expired()
         removed, budget = 0, SWEEP_REMOVALS
         while removed < len(expired) and budget > 0:
@@ -223,12 +224,17 @@ class LMDBStore:
             raise SessionStoreError(
                 f"the session store {self._directory} was opened before a fork: open it in the process that uses it"
             )
+        with self._errors(), self._env.begin(write=write) as txn:
+            yield txn
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Makes what LMDB and the file system raise into the store's errors."""
         try:
-            with self._env.begin(write=write) as txn:
-                yield txn
+            yield
         except (lmdb.MapFullError, lmdb.DiskError) as error:
             raise self._full(str(error)) from error
-        except lmdb.Error as error:
+        except (lmdb.Error, OSError) as error:
             raise SessionStoreError(
                 f"the session store {self._directory} failed: {error}. Check the space on its file system"
             ) from error
@@ -305,6 +311,16 @@ class LMDBStore:
                 txn.delete(key, db=self._sessions)
                 room -= 1
         return len(keys)
+
+
+def _check_private(directory: Path) -> None:
+    """Refuses a directory that others could have made, or can change: whoever can may read and forge every session."""
+    status = directory.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(
+            f"it belongs to user {status.st_uid} with mode {status.st_mode & 0o777:o}; it must be yours, and nobody "
+            "else's to write. Name another directory"
+        )
 
 
 def _chunk_key(key: bytes, index: int) -> bytes:

@@ -10,13 +10,7 @@ from zlib import crc32
 import msgspec
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
-from rr_tcp.sessions import SessionStore
-
-MIN_TTL: Final = 2.0
-"""Seconds. RoadRunner KV stores a key whose rest of life is under a second without any expiry (memory v5.2.9)."""
-
-MAX_TTL: Final = 366 * 86400.0
-"""Seconds. No connection lives that long; more is a mistake of the unit."""
+from rr_tcp.sessions import MIN_TTL, SessionStore
 
 MAX_KEY: Final = 200
 """Bytes of a session's key; RoadRunner's uuids take 36, LMDB's limit is 511 with the index of a chunk."""
@@ -81,7 +75,7 @@ def decode_record(key: str, data: bytes) -> tuple[Record, float]:
         raise _damaged(key, "its checksum is wrong")
     try:
         return _decode(body), expires
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _damaged(key, str(error)) from error
 
 
@@ -118,12 +112,6 @@ def check_key(key: str) -> None:
             f"{key[:MAX_KEY]!r} cannot be a session's key: use RoadRunner's uuid of the connection (1 to {MAX_KEY} "
             "bytes, not blank, without NUL)"
         )
-
-
-def check_ttl(ttl: float) -> None:
-    """Refuses a time to live that some backend could not keep, with `SessionStoreError`."""
-    if not MIN_TTL <= ttl <= MAX_TTL:
-        raise SessionStoreError(f"a session's time to live is {MIN_TTL:g} to {MAX_TTL:g} seconds, not {ttl:g}")
 
 
 class SeenBulk:

@@ -20,8 +20,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
-from rr_tcp.sessions import StoredSession
-from services.kv.record import FORMAT, SeenBulk, check_key, check_store, check_ttl, no_session, wrong_bulk
+from rr_tcp.sessions import StoredSession, check_ttl
+from services.kv.record import FORMAT, SeenBulk, check_key, check_store, no_session, wrong_bulk
 
 KEY_PREFIX: Final = "rr-tcp:"
 

@@ -25,13 +25,12 @@ from typing import Final
 from rr_tcp.errors import CodecError, RPCError, SessionDataError, SessionStoreError
 from rr_tcp.plugins.kv import KV
 from rr_tcp.rpc import RPC
-from rr_tcp.sessions import StoredSession
+from rr_tcp.sessions import StoredSession, check_ttl
 from services.kv.record import (
     Record,
     SeenBulk,
     check_key,
     check_store,
-    check_ttl,
     decode_record,
     encode_record,
     no_session,

@@ -177,10 +177,11 @@ def test_a_protocol_that_raises_costs_its_connection_and_no_other(
     assert other.send(b"x\n") == b"1 of 2\n"
 
 
+@pytest.mark.parametrize("damaged", [b"\xc1not msgpack", b"", b"\x81\xa5lines\xa1\xff"])
 def test_a_damaged_session_is_refused_loudly(
-    client: ConnectionDriver, store: MemorySessionStore, caplog: pytest.LogCaptureFixture
+    client: ConnectionDriver, store: MemorySessionStore, caplog: pytest.LogCaptureFixture, damaged: bytes
 ) -> None:
-    store.save(client.uuid, b"\xc1not msgpack", ttl=10)
+    store.save(client.uuid, damaged, ttl=10)
     assert client.send(b"x\n") == b"sorry\n"
     assert "no Notes" in caplog.text
 
@@ -219,6 +220,69 @@ def test_replies_over_the_limit_end_the_connection(store: MemorySessionStore) ->
     app = App(store=store, max_response=5)
     app.add("notes", NotesProtocol())
     assert ConnectionDriver(app, "notes").connect() == b"sorry\n"
+
+
+def test_replies_over_the_limit_are_refused_when_written_and_not_when_they_fill_the_memory(
+    store: MemorySessionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Endless(NotesProtocol):
+        def connected(self, connection: Connection[Notes]) -> None:
+            while True:
+                connection.write(bytes(1000))
+
+    app = App(store=store, max_response=10_000)
+    app.add("notes", Endless())
+    assert ConnectionDriver(app, "notes").connect() == b"sorry\n"
+    assert "more than 10000 bytes" in caplog.text
+
+
+def test_an_answer_of_a_function_over_the_limit_ends_the_connection() -> None:
+    app = App(max_response=5)
+    app.on("clock")(lambda _: b"too long")
+    assert app.handle(request(TcpEvent.DATA, b"x", server="clock")).body == b"Something went wrong\r\n"
+
+
+@pytest.mark.parametrize("failing", ["closed", "end"])
+def test_the_last_reply_of_a_connection_leaves_whatever_fails_after_it(
+    failing: str, store: MemorySessionStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may say that a mail is stored: with an error in its place the client would send the mail again."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("too late to fail")
+
+    protocol = NotesProtocol()
+    app = App(store=store)
+    app.add("notes", protocol)
+    client = ConnectionDriver(app, "notes")
+    client.connect()
+    monkeypatch.setattr(protocol if failing == "closed" else store, failing, fail)
+    assert client.send(b"bye\n") == b"1 of 4\n"
+    assert client.closed
+    assert "too late to fail" in caplog.text
+    app.close()
+
+
+def test_a_handler_that_is_cancelled_costs_its_connection_and_not_the_worker(
+    store: MemorySessionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Cancelled(NotesProtocol):
+        async def data_received(self, connection: Connection[Notes], data: bytes) -> None:
+            raise asyncio.CancelledError(connection.uuid, data)
+
+    app = App(store=store)
+    app.add("notes", Cancelled())
+    client = ConnectionDriver(app, "notes")
+    client.connect()
+    assert client.send(b"x\n") == b"sorry\n"
+    assert "cancelled" in caplog.text
+    app.close()
+
+
+@pytest.mark.parametrize("ttl", [0.0, 1.9, 1e12, float("nan")])
+def test_a_time_to_live_that_no_store_can_keep_is_refused_at_once(store: MemorySessionStore, ttl: float) -> None:
+    with pytest.raises(ConfigurationError, match="time to live"):
+        App(store=store, session_ttl=ttl)
 
 
 def test_an_event_of_a_server_that_nobody_handles_is_loud_and_closed(
@@ -267,7 +331,7 @@ def test_a_stateful_protocol_needs_a_store_and_a_state_type() -> None:
     class Untyped(StatefulProtocol[Notes]):
         pass
 
-    with pytest.raises(TypeError, match="state_type"):
+    with pytest.raises(ConfigurationError, match="state_type"):
         App(store=MemorySessionStore()).add("notes", Untyped())
 
 

@@ -34,7 +34,7 @@ def test_a_stop_is_answered_by_nothing_and_lasts(frames: list[Frame]) -> None:
     assert relay.sent == []
 
 
-@pytest.mark.parametrize("payload", [b"no json", b"{}", b"[]", b'{"pid":"x"}'])
+@pytest.mark.parametrize("payload", [b"no json", b"{}", b"[]", b'{"pid":"x"}', b"\xff", b'"\xff"'])
 def test_an_unknown_control_frame_is_a_handshake_error(payload: bytes) -> None:
     with pytest.raises(HandshakeError):
         Worker(FakeRelay([Frame(payload, Flag.CONTROL | Flag.JSON)])).wait_payload()
@@ -133,7 +133,7 @@ def test_an_event_of_a_newer_plugin_is_unknown_and_no_error() -> None:
     assert request.event is TcpEvent.UNKNOWN
 
 
-@pytest.mark.parametrize("context", [b"", b"{}", b'{"server":1}', b"<xml/>"])
+@pytest.mark.parametrize("context", [b"", b"{}", b'{"server":1}', b"<xml/>", b"\xff", b'{"server":"\xff"}'])
 def test_a_context_of_another_plugin_is_answered_and_then_raised(context: bytes) -> None:
     relay = FakeRelay([Frame(context + b"body", options=(len(context),))])
     with pytest.raises(UnexpectedPayloadError, match="TCP plugin"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rr_tcp.errors import RPCServiceError
 from rr_tcp.plugins.kv import KV
-from rr_tcp.rpc import RPC
+from rr_tcp.rpc import RPC, Codec
 from services.kv.lmdb_store import LMDBStore
 from services.kv.open import CheckedSessionStore
 from services.kv.record import Record, encode_record
@@ -69,6 +70,10 @@ class Backend(ABC):
     def lose_bulk(self, key: str) -> None:
         """The bulk data goes, the state stays."""
 
+    @abstractmethod
+    def bytes_written(self) -> int:
+        """Bytes that the store has written, or sent to be written, so far."""
+
 
 class _Records(Backend):
     """Backends that store a record under one key and read the clock themselves."""
@@ -111,6 +116,10 @@ class LMDBBackend(_Records):
         with self._change._transaction(write=True) as txn:
             self._change._drop_bulk(txn, key.encode())
 
+    def bytes_written(self) -> int:
+        counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        return int(counters["wchar"])
+
 
 class RedisBackend(Backend):
     def __init__(self, server: RedisServer) -> None:
@@ -137,11 +146,28 @@ class RedisBackend(Backend):
     def lose_bulk(self, key: str) -> None:
         self._run("DEL", f"rr-tcp:{{{key}}}:bulk")
 
+    def bytes_written(self) -> int:
+        with contextlib.closing(self._server.client()) as client:
+            info = client.info("stats")
+        assert isinstance(info, dict)
+        return int(info["total_net_input_bytes"])
+
+
+class _CountingRPC(RPC):
+    sent = 0
+
+    def exchange(self, calls: Sequence[tuple[str, bytes]], codec: Codec) -> list[bytes | RPCServiceError]:
+        self.sent += sum(len(body) for _, body in calls)
+        return super().exchange(calls, codec)
+
 
 class RoadRunnerBackend(_Records):
     def __init__(self, address: str) -> None:
         self.clock = Clock()
-        super().__init__("rrkv://sessions", RoadRunnerStore("sessions", address, clock=self.clock), address)
+        store = RoadRunnerStore("sessions", address, clock=self.clock)
+        self._counting = store._rpc = _CountingRPC(address)
+        store._kv = KV(self._counting, "sessions", clock=self.clock)
+        super().__init__("rrkv://sessions", store, address)
         self._rpc = RPC(address)
         self._kv = KV(self._rpc, "sessions")
 
@@ -153,6 +179,9 @@ class RoadRunnerBackend(_Records):
 
     def lose_bulk(self, key: str) -> None:
         self._kv.delete([f"rr-tcp.bulk.0:{key}"])
+
+    def bytes_written(self) -> int:
+        return self._counting.sent
 
     def close(self) -> None:
         super().close()

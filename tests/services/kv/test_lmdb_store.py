@@ -218,3 +218,19 @@ def test_a_closed_store_is_an_error(memory_directory: Path) -> None:
     store.close()
     with pytest.raises(SessionStoreError):
         store.load("key")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o720, 0o702])
+def test_a_directory_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """Whoever can write it may read and forge every session."""
+    directory = tmp_path / "sessions"
+    directory.mkdir()
+    directory.chmod(mode)
+    with pytest.raises(SessionStoreError, match="nobody else's to write"):
+        LMDBStore(directory)
+
+
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(SessionStoreError, match="must be yours"):
+        LMDBStore(tmp_path)
