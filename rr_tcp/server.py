@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from rr_tcp.errors import ProbeError, ServerError
+from rr_tcp.errors import ConfigurationError, ProbeError, ServerError
 
 _POLL = 0.05  # seconds between two looks at a condition
 
@@ -94,8 +95,13 @@ class RoadRunnerServer:
         """Waits for the end of the server and returns its exit code."""
         return self._started().wait()
 
+    def terminate(self) -> None:
+        """Asks the server to end, as an operator would, with SIGTERM; it ends its workers in order."""
+        if self.poll() is None:
+            self._started().terminate()
+
     def stop(self, *, timeout: float) -> int:
-        """Ends the server and its workers as an operator would, with SIGTERM.
+        """Ends the server and its workers, and waits for it.
 
         Args:
             timeout: seconds until it is killed; above the configuration's `endure.grace_period`.
@@ -104,8 +110,7 @@ class RoadRunnerServer:
             The exit code, 0 after an orderly end.
         """
         process = self._started()
-        if process.poll() is None:
-            process.terminate()
+        self.terminate()
         try:
             return process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -121,6 +126,28 @@ class RoadRunnerServer:
         if self._process is None:
             raise ServerError("the server was not started")
         return self._process
+
+
+def check_free(host: str, port: int, setting: str) -> None:
+    """Refuses a port that is taken: RoadRunner would share it (SO_REUSEPORT), and each would get half the clients.
+
+    Args:
+        host: an IP literal, with or without the brackets of IPv6.
+        port: the port.
+        setting: what the user changes to have another one.
+
+    Raises:
+        ConfigurationError: the port is taken, or the address is none of this machine.
+    """
+    bare = host.strip("[]")
+    with socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((bare, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {host}:{port}: {error.strerror}. Set {setting} to another port, e.g. {port + 1}"
+            ) from error
 
 
 def _failure(probe: Callable[[], None]) -> ProbeError | None:

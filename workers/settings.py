@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +10,16 @@ from pathlib import Path
 
 from rr_tcp import App, ConfigurationError, Environment
 from rr_tcp.app import SESSION_TTL
+from rr_tcp.sessions import MAX_TTL, MIN_TTL
 from services.kv import open_store
 
-_SHM = Path("/dev/shm")  # noqa: S108 - memory, shared by the workers; the store's directory in it is private
+_SHM = Path("/dev/shm")  # noqa: S108 - anybody may write here; the store refuses a directory that is not ours alone
 
 
 def default_session_store() -> str:
     """LMDB in shared memory where the system has it: what it holds is worth nothing after a reboot."""
     root = _SHM if _SHM.is_dir() else Path(tempfile.gettempdir())
-    return f"lmdb://{root}/rr-tcp/sessions"
+    return f"lmdb://{root}/rr-tcp-{os.getuid()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,10 @@ class Settings:
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Reads SESSION_STORE, SESSION_TTL and RoadRunner's own variables."""
         ttl = env.get("SESSION_TTL") or f"{SESSION_TTL:g}"
-        if not ttl.isdecimal() or int(ttl) < 2:
-            raise ConfigurationError(f"SESSION_TTL is {ttl!r}: give whole seconds, 2 or more, e.g. {SESSION_TTL:g}")
+        if not (ttl.isascii() and ttl.isdecimal()) or not MIN_TTL <= int(ttl) <= MAX_TTL:
+            raise ConfigurationError(
+                f"SESSION_TTL is {ttl!r}: give whole seconds from {MIN_TTL:g} to {MAX_TTL:.0f}, e.g. {SESSION_TTL:g}"
+            )
         return cls(
             session_store=env.get("SESSION_STORE") or default_session_store(),
             session_ttl=float(ttl),

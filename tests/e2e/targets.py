@@ -69,6 +69,7 @@ class NativeTarget:
             "RPC_PORT": str(rpc_port),
             "SESSION_STORE": f"lmdb://{directory}/sessions",
             "MAIL_STORE": f"sqlite:///{directory}/mail.db",
+            "ENV_FILE": os.devnull,  # not the settings of whoever runs the tests
             **env,
         }
         self._log = directory / "stack.log"
@@ -126,7 +127,7 @@ class ComposeTarget:
         self.smtp = Address("127.0.0.1", smtp_port)
         self.echo = Address("127.0.0.1", echo_port)
         self._env = {**os.environ, "SMTP_PORT": str(smtp_port), "ECHO_PORT": str(echo_port)}
-        self._compose = ["docker", "compose", "--project-name", project]
+        self._compose = ["docker", "compose", "--env-file", os.devnull, "--project-name", project]
 
     def up(self) -> None:
         self.down()  # what an earlier run that was killed left behind

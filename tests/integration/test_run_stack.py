@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from rr_tcp.testing import free_ports, roadrunner
+from scripts.run_stack import redacted
 from tests.e2e.clients import RawClient, echo_lines
 from tests.e2e.targets import NativeTarget, native
 from tests.integration.conftest import ROOT, accepts, process_exists
@@ -71,7 +72,7 @@ def run_stack(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "scripts.run_stack"],
         cwd=ROOT,
-        env={**os.environ, **env},
+        env={**os.environ, "ENV_FILE": os.devnull, **env},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -98,24 +99,33 @@ def test_a_port_that_is_taken_is_named_and_nothing_starts(setting: str, ports: d
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"),
+    ("setting", "value", "said"),
     [
-        ("SMTP_PORT", "smtp"),
-        ("ECHO_PORT", "70000"),
-        ("WORKERS", "none"),
-        ("SESSION_TTL", "0"),
-        ("SESSION_STORE", "mysql://localhost"),
-        ("SMTP_MAX_SIZE", "big"),
-        ("MAIL_STORE", "maildir:///nowhere"),
-        ("SMTP_HANDLER", "no.such.Handler"),
-        ("ECHO_MAX_LINE", "-1"),
+        ("SMTP_PORT", "smtp", "SMTP_PORT is 'smtp'"),
+        ("ECHO_PORT", "70000", "ECHO_PORT is '70000'"),
+        ("WORKERS", "none", "WORKERS is 'none'"),
+        ("SESSION_TTL", "0", "SESSION_TTL is '0'"),
+        ("SESSION_TTL", "99999999999", "SESSION_TTL is '99999999999'"),
+        ("SESSION_STORE", "mysql://localhost", "the session store's URL (mysql://...)"),
+        ("SMTP_MAX_SIZE", "big", "SMTP_MAX_SIZE is 'big'"),
+        ("MAIL_STORE", "maildir:///nowhere", "maildir"),
+        ("SMTP_HANDLER", "no.such.Handler", "no.such.Handler"),
+        ("ECHO_MAX_LINE", "-1", "ECHO_MAX_LINE is '-1'"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named(setting: str, value: str, ports: dict[str, str]) -> None:
-    done = run_stack({**ports, setting: value})
+def test_a_setting_that_cannot_be_used_is_named(
+    setting: str, value: str, said: str, ports: dict[str, str], tmp_path: Path
+) -> None:
+    stores = {"SESSION_STORE": f"lmdb://{tmp_path}/sessions", "MAIL_STORE": f"sqlite:///{tmp_path}/mail.db"}
+    done = run_stack({**ports, **stores, setting: value})
     assert done.returncode == 1
-    assert setting in done.stderr or setting.lower().replace("_", " ") in done.stderr or value in done.stderr
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_setting_that_is_empty_is_the_default(tmp_path: Path) -> None:
+    with native(tmp_path, {"WORKERS": "", "SMTP_HOSTNAME": "", "ECHO_MAX_LINE": "", "SESSION_TTL": ""}) as stack:
+        send_mail(stack)
 
 
 def test_a_redis_that_does_not_answer_is_said_before_anything_starts(ports: dict[str, str]) -> None:
@@ -124,6 +134,11 @@ def test_a_redis_that_does_not_answer_is_said_before_anything_starts(ports: dict
     assert done.returncode == 1
     assert str(port) in done.stderr
     assert "secret-word" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("user_info", ["user:secret@", ":secret@", ":se@cret@", "user:se%40cret@"])
+def test_a_stores_url_is_shown_without_user_and_password(user_info: str) -> None:
+    assert redacted(f"redis://{user_info}redis.test:6379/0") == "redis://redis.test:6379/0"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -136,7 +151,7 @@ def test_make_run_ends_with_everything_it_started(
         process = subprocess.Popen(
             ["make", "run"],
             cwd=ROOT,
-            env={**os.environ, **env},
+            env={**os.environ, "ENV_FILE": os.devnull, **env},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -161,6 +176,29 @@ def test_make_run_ends_with_everything_it_started(
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(("127.0.0.1", int(port)))
+
+
+def test_an_interrupt_at_any_moment_leaves_nothing_behind(ports: dict[str, str], tmp_path: Path) -> None:
+    """Also while the server is being started, which is when a runner could lose its child."""
+    env = {
+        **os.environ,
+        **ports,
+        "ENV_FILE": os.devnull,
+        "SESSION_STORE": f"lmdb://{tmp_path}/sessions",
+        "MAIL_STORE": f"sqlite:///{tmp_path}/mail.db",
+    }
+    for _ in range(5):
+        runner = subprocess.Popen(
+            [sys.executable, "-m", "scripts.run_stack"], cwd=ROOT, env=env, stdout=subprocess.DEVNULL
+        )
+        children: list[int] = []
+        deadline = time.monotonic() + 30
+        while not children:
+            assert time.monotonic() < deadline
+            children = [int(pid) for pid in Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()]
+        runner.send_signal(signal.SIGINT)
+        assert runner.wait(60) == 0
+        assert not any(process_exists(pid) for pid in children)
 
 
 @pytest.mark.parametrize("service", ["smtp", "echo"])

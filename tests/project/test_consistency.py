@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.run_stack import DEFAULTS, STOP_TIMEOUT
+from scripts.run_stack import STOP_TIMEOUT, defaults, listeners
 from services.echo import EchoSettings
 from services.smtp import SmtpSettings
 from workers.settings import Settings
@@ -61,15 +61,16 @@ def test_split_deployments_differ_from_the_shared_pool_in_nothing_but_their_serv
     assert part["server"]["command"][-1] == f"workers.{server}:build_app"
 
 
-def test_make_run_has_the_defaults_of_the_configuration() -> None:
-    configured = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text(".rr.yaml")))
-    del configured["PYTHON"]
-    assert configured == DEFAULTS
+def test_make_run_knows_every_listener_and_its_default_port() -> None:
+    servers = load(".rr.yaml")["tcp"]["servers"]
+    assert [listener.name for listener in listeners()] == list(servers)
+    for listener in listeners():
+        assert servers[listener.name]["addr"].endswith(f":${{{listener.setting}:-{defaults()[listener.setting]}}}")
 
 
 def test_the_example_settings_are_the_defaults() -> None:
     example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", text(".env.example"), re.MULTILINE))
-    assert DEFAULTS.items() <= example.items()
+    assert defaults().items() <= example.items()
     assert Settings.from_env(example) == Settings.from_env({})
     assert SmtpSettings.from_env(example) == SmtpSettings.from_env({})
     assert EchoSettings.from_env(example) == EchoSettings.from_env({})
