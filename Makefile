@@ -48,9 +48,12 @@ e2e-native: .venv/.dev rr ## Run the end-to-end tests against `make run`'s stack
 	$(PY) -m pytest tests/e2e --target native $(PYTEST_ARGS)
 
 .PHONY: e2e
-e2e: .venv/.dev ## Run the end-to-end tests against the Compose stack (needs Docker)
-	@scripts/require-docker
+e2e: require-docker .venv/.dev ## Run the end-to-end tests against the Compose stack (needs Docker)
 	$(PY) -m pytest tests/e2e --target compose --compose-project $(E2E_PROJECT) $(PYTEST_ARGS)
+
+.PHONY: require-docker
+require-docker:
+	@scripts/require-docker
 
 .PHONY: format
 format: .venv/.dev ## Format the code and apply safe lint fixes

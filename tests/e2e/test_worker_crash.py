@@ -43,18 +43,21 @@ def test_killed_workers_lose_no_acknowledged_mail_and_store_nothing_half(stack: 
         for delivery in [pool.submit(deliver, client * MAILS) for client in range(CLIENTS)]:
             delivery.result()
         done.set()
-        assert killer.result() >= KILLS
+        kills = killer.result()
+    assert kills >= KILLS
 
     digests = {hashlib.sha256(content).hexdigest(): name for name, content in contents.items()}
     stored = [digests[mail["sha256"]] for mail in stack.mails() if recipient in mail["rcpt_tos"]]
     assert len(stored) == len(set(stored)), "a mail is stored twice"
     assert acknowledged <= set(stored), "an acknowledged mail is lost"
-    assert acknowledged, "no client was served between the crashes"
+    broken = len(contents) - len(acknowledged)
+    # The connection whose event the worker had, and one that was handed to it before RoadRunner missed it.
+    assert broken <= 2 * kills, f"{kills} kills broke {broken} connections"
 
 
 def test_a_connection_between_two_events_survives_the_death_of_every_worker(stack: Target) -> None:
     recipient = f"survivor-{uuid.uuid4().hex}@example.test"
-    content = b"first half\r\nsecond half\r\n"
+    content = b"the text comes after the crash\r\n"
     with RawClient(stack.smtp) as client:
         client.reply()
         client.command(b"EHLO c")

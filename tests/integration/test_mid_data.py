@@ -13,7 +13,7 @@ from services.smtp import open_mail_store
 from tests.e2e.clients import RawClient
 from tests.e2e.targets import Address
 from tests.integration.conftest import ServeApp
-from tests.integration.test_sdk import wait_until
+from tests.support.waiting import wait_until
 
 BYSTANDERS = 10
 

@@ -20,20 +20,15 @@ from scripts.run_stack import redacted
 from tests.e2e.clients import RawClient, echo_lines
 from tests.e2e.targets import NativeTarget, native
 from tests.integration.conftest import ROOT, accepts, process_exists
-from tests.services.kv.servers import RedisServer
+from tests.support.servers import running_redis
 
 MESSAGE = b"Subject: kept\r\n\r\n..byte for byte\xff\r\n"
 
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    [port] = free_ports(1)
-    server = RedisServer(tmp_path_factory.mktemp("redis"), port)
-    try:
-        server.start()
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server.url
-    finally:
-        server.stop()
 
 
 @pytest.fixture(params=["lmdb", "redis", "rrkv"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,15 +12,9 @@ import pytest
 from rr_tcp.testing import ServedApp
 from services.kv import open_store
 from tests.integration.conftest import ServeApp, connect, process_exists, receive_all
+from tests.support.waiting import wait_until
 
 COUNTER = "tests.integration.apps:build_counter"
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def ask(client: socket.socket, line: bytes) -> list[int]:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rr_tcp.errors import CodecError, ConfigurationError, RPCServiceError
 from rr_tcp.plugins.kv import KV, _items
 from rr_tcp.rpc import RPC
-from tests.services.kv.servers import running_roadrunner, wait_until
+from tests.support.servers import running_roadrunner
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from rr_tcp.errors import RPCServiceError
 from rr_tcp.rpc import RPC, Codec
-from tests.services.kv.servers import running_roadrunner
+from tests.support.servers import running_roadrunner
 
 
 @pytest.fixture(scope="module", params=["tcp", "unix"])

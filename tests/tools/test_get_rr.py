@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.common import ROOT, VERSION, WAIT, wait_until
+from tests.support.waiting import wait_until
+from tests.tools.common import ROOT, VERSION, WAIT
 
 OTHER_PATCH = VERSION.rpartition(".")[0] + ".99"
 

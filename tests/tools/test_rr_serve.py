@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.common import ROOT, VERSION, WAIT, wait_until
+from tests.support.waiting import wait_until
+from tests.tools.common import ROOT, VERSION, WAIT
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from services.kv.open import CheckedSessionStore
 from services.kv.record import Record, encode_record
 from services.kv.redis_store import RedisStore
 from services.kv.roadrunner_store import RoadRunnerStore
-from tests.services.kv.servers import RedisServer
+from tests.support.servers import RedisServer
 
 FAR = 10.0**10
 """Seconds since the epoch, centuries from now."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.kv.backends import Backend, LMDBBackend, RedisBackend, RoadRunnerBackend
-from tests.services.kv.servers import RedisServer, running_redis, running_roadrunner
+from tests.support.servers import RedisServer, running_redis, running_roadrunner
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Any, Self
 from rr_tcp.sessions import SessionStore
 from services.kv import open_store
 from tests.services.kv.backends import Backend
-from tests.services.kv.servers import TIMEOUT
+from tests.support.waiting import TIMEOUT
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.services.kv.remote"])

@@ -14,7 +14,7 @@ from rr_tcp.errors import ConfigurationError, SessionDataError, SessionStoreErro
 from rr_tcp.sessions import StoredSession
 from tests.services.kv.backends import Backend
 from tests.services.kv.remote import Remote, bulk_of, obey, write
-from tests.services.kv.servers import wait_until
+from tests.support.waiting import wait_until
 
 TTL = 600.0
 EVERY_BYTE = bytes(range(256))

@@ -17,7 +17,8 @@ from rr_tcp.sessions import StoredSession
 from rr_tcp.testing import free_ports
 from services.kv import open_store
 from services.kv.redis_store import CONNECT_TIMEOUT, SOCKET_TIMEOUT, RedisStore
-from tests.services.kv.servers import RedisServer, running_redis, wait_until
+from tests.support.servers import RedisServer, running_redis
+from tests.support.waiting import wait_until
 
 TTL = 600.0
 

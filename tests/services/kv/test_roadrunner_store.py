@@ -17,7 +17,8 @@ from rr_tcp.testing import free_ports
 from services.kv import open_store
 from services.kv.roadrunner_store import BATCH, RoadRunnerStore
 from tests.services.kv.backends import Clock
-from tests.services.kv.servers import running_roadrunner, wait_until
+from tests.support.servers import running_roadrunner
+from tests.support.waiting import wait_until
 
 TTL = 600.0
 

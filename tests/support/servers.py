@@ -6,8 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,19 +17,8 @@ from redis.retry import Retry
 
 from rr_tcp.errors import ProbeError, RPCError
 from rr_tcp.rpc import RPC
-from rr_tcp.testing import free_ports, roadrunner
-
-ROOT = Path(__file__).parents[3]
-TIMEOUT = 30.0
-"""Seconds until a condition must hold, on a slow machine under load."""
-
-
-def wait_until(condition: Callable[[], bool], *, timeout: float = TIMEOUT) -> None:
-    """Waits for a condition, and fails when it does not come."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"did not come within {timeout:g} s"
-        time.sleep(0.01)
+from rr_tcp.testing import find_server, free_ports, roadrunner
+from tests.support.waiting import wait_until
 
 
 @dataclass(slots=True)
@@ -97,14 +85,6 @@ def running_redis(directory: Path, *options: str) -> Iterator[RedisServer]:
         server.stop()
 
 
-def roadrunner_binary() -> Path:
-    """RoadRunner; the test fails where there is none."""
-    binary = ROOT / "bin" / "rr"
-    if not binary.exists():
-        pytest.fail("there is no bin/rr: `make rr` gets it")
-    return binary
-
-
 @contextlib.contextmanager
 def running_roadrunner(directory: Path, rpc_address: str | None = None) -> Iterator[str]:
     """A RoadRunner with RPC and the storage `sessions` in its memory; gives the address of its RPC server."""
@@ -122,5 +102,5 @@ def running_roadrunner(directory: Path, rpc_address: str | None = None) -> Itera
             except RPCError as error:
                 raise ProbeError(str(error)) from error
 
-    with roadrunner(roadrunner_binary(), config, cwd=directory, env={}, log=directory / "rr.log", probes=[probe]):
+    with roadrunner(find_server(), config, cwd=directory, env={}, log=directory / "rr.log", probes=[probe]):
         yield address

@@ -1,0 +1,18 @@
+"""Waiting for a condition: no test sleeps and hopes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+TIMEOUT: Final = 30.0
+"""Seconds until a condition must hold, on a slow machine under load."""
+
+
+def wait_until(condition: Callable[[], bool], what: str = "the condition", *, timeout: float = TIMEOUT) -> None:
+    """Waits until `condition` holds, and fails when it does not come."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come within {timeout:g} s"
+        time.sleep(0.01)
