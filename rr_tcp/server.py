@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +16,10 @@ from typing import IO
 
 from rr_tcp.errors import ConfigurationError, ProbeError, ServerError
 
-_POLL = 0.05  # seconds between two looks at a condition
+_POLL = 0.05  # seconds between the first two looks at a condition
+_LONGEST_PAUSE = 1.0  # seconds between two looks at last
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class RoadRunnerServer:
@@ -62,6 +70,7 @@ class RoadRunnerServer:
                 stdout=self._output,
                 stderr=subprocess.STDOUT if self._output else None,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - nothing here runs threads yet, and it makes one system call
             )
         except OSError as error:
             raise ServerError(f"cannot start {self._command[0]}: {error}. `make rr` gets the server") from error
@@ -78,12 +87,14 @@ class RoadRunnerServer:
         """
         deadline = time.monotonic() + timeout
         for probe in probes:
+            pause = _POLL
             while (problem := _failure(probe)) is not None:
                 if (code := self.poll()) is not None:
                     raise ServerError(f"the server ended with exit code {code} before it served")
                 if time.monotonic() > deadline:
                     raise ServerError(f"the server is not ready after {timeout:g} s: {problem}")
-                time.sleep(_POLL)
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)  # a probe that cannot pass must not flood the log
         if (code := self.poll()) is not None:  # somebody else answered the probes on these ports
             raise ServerError(f"the server ended with exit code {code}, but its ports answer: are they taken?")
 
@@ -126,6 +137,24 @@ class RoadRunnerServer:
         if self._process is None:
             raise ServerError("the server was not started")
         return self._process
+
+
+def find_server() -> Path:
+    """The server binary: RR_BINARY, `bin/rr` here, or `rr` on PATH.
+
+    Raises:
+        ServerError: there is none.
+    """
+    for candidate in (os.environ.get("RR_BINARY"), "bin/rr", shutil.which("rr")):
+        if candidate and Path(candidate).is_file():
+            return Path(candidate).resolve()
+    raise ServerError("there is no RoadRunner server: set RR_BINARY to one, or run `make rr` for bin/rr")
+
+
+def _end_with_parent() -> None:
+    """Has Linux end the server when whoever started it dies without a chance to end it (SIGKILL)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def check_free(host: str, port: int, setting: str) -> None:

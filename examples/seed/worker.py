@@ -5,6 +5,10 @@ ever welcome; this one compares the host. And on an exception it answers twice, 
 worker onto another client's connection; this one answers once and reports the error in the log.
 
 Packets of one connection go to different workers: what must be remembered needs a storage that all workers share.
+
+From the repository's root, after `make run` or `make test` made the environment and the server:
+
+    PYTHON=$PWD/.venv/bin/python PYTHONPATH=$PWD bin/rr serve -c examples/seed/.rr.yaml
 """
 
 import json

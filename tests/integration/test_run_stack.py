@@ -21,6 +21,7 @@ from tests.e2e.clients import RawClient, echo_lines
 from tests.e2e.targets import NativeTarget, native
 from tests.integration.conftest import ROOT, accepts, process_exists
 from tests.support.servers import running_redis
+from tests.support.waiting import wait_until
 
 MESSAGE = b"Subject: kept\r\n\r\n..byte for byte\xff\r\n"
 
@@ -194,6 +195,17 @@ def test_an_interrupt_at_any_moment_leaves_nothing_behind(ports: dict[str, str],
         runner.send_signal(signal.SIGINT)
         assert runner.wait(60) == 0
         assert not any(process_exists(pid) for pid in children)
+
+
+def test_a_runner_that_is_killed_takes_the_server_with_it(tmp_path: Path) -> None:
+    stack = NativeTarget(tmp_path, {})
+    stack.start()
+    assert stack._process is not None
+    runner = stack._process
+    [server] = [int(pid) for pid in Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()]
+    runner.kill()
+    runner.wait()
+    wait_until(lambda: not process_exists(server))
 
 
 @pytest.mark.parametrize("service", ["smtp", "echo"])
