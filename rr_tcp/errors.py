@@ -12,7 +12,10 @@
     │   └── UnexpectedPayloadError  a frame that no TCP worker can understand
     ├── RPCError                  a call to RoadRunner's RPC server
     │   ├── RPCTransportError     no connection, a timeout, an answer to another call
-    │   └── RPCServiceError       RoadRunner answered with an error
+    │   ├── RPCServiceError       RoadRunner answered with an error
+    │   └── MetricsLostError      values of a batch of metrics that never got to the page
+    ├── LockNotAcquiredError      somebody else held the resource for the whole wait
+    ├── LockLostError             a lock ended before its holder released it
     ├── HandlerError              a service broke a limit of `App`
     │   └── ResponseTooLargeError
     ├── ProxyHeaderError          a connection does not begin with the PROXY header that its listener asks for
@@ -83,6 +86,18 @@ class RPCTransportError(RPCError):
 
 class RPCServiceError(RPCError):
     """RoadRunner executed the call and answered with an error, whose text is the message."""
+
+
+class MetricsLostError(RPCError):
+    """Values of a batch of metrics did not get to the page, and never will; the message tells how many and why."""
+
+
+class LockNotAcquiredError(RRTcpError):
+    """Somebody else held the resource for the whole wait."""
+
+
+class LockLostError(RRTcpError):
+    """A lock ended before its holder released it: somebody else may have held the resource at the same time."""
 
 
 class HandlerError(RRTcpError):
