@@ -14,6 +14,7 @@ def add_to(app: App, env: Mapping[str, str]) -> None:
     """Lets the service handle the server `smtp`."""
     protocol = SmtpProtocol(SmtpSettings.from_env(env))
     app.add("smtp", protocol)
+    app.on_startup(protocol.start)
     app.on_shutdown(protocol.close)
 
 

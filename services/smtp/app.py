@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 
-from rr_tcp import Connection, SessionDataError, StatefulProtocol
+from rr_tcp import Connection, StatefulProtocol
 from services.smtp import replies
-from services.smtp.errors import MailStoreError
+from services.smtp.delivery import Delivery
+from services.smtp.errors import HandlerFaultError, MailStoreError
 from services.smtp.events import BodyChunk, BodyDiscarded, Decision, Message
 from services.smtp.hook_calls import HookCall, consult, hook_call
 from services.smtp.hooks import HandlerSpec, Hooks
-from services.smtp.mailstore import Mail as StoredMail
-from services.smtp.mailstore import MailInfo, MailStore, open_mail_store
+from services.smtp.mailstore import MailStore, open_mail_store
 from services.smtp.protocol import SmtpEngine
-from services.smtp.replies import Reply
 from services.smtp.settings import SmtpSettings
-from services.smtp.state import SmtpState, Transaction
+from services.smtp.state import SmtpState
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +31,27 @@ def _new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _handler_maker(settings: SmtpSettings, handler: object | None) -> Callable[[], object] | None:
+def _hooks_maker(settings: SmtpSettings, handler: object | None) -> Callable[[], Hooks] | None:
+    """What returns the hooks of the one handler of this process, to be called in its event loop."""
     if handler is not None:
-        return lambda: handler
-    return HandlerSpec.parse(settings.handler).make if settings.handler else None
+        hooks = Hooks(handler, settings.hostname)
+        return lambda: hooks
+    if not settings.handler:
+        return None
+    spec = HandlerSpec.parse(settings.handler)
+    return functools.cache(lambda: Hooks(spec.make(), settings.hostname))
 
 
 class SmtpProtocol(StatefulProtocol[SmtpState]):
     """An SMTP server that stores what it receives.
 
     At the end of a mail the order is: `handle_DATA`, which may refuse it; the mail store; the reply. So a 2xx says that
-    the mail is in the store. A mail that could not be stored is answered 451, and a client that gets no reply, because
-    its worker died, sends the mail again: hooks see a mail at least once, and so may the store, under another id.
+    the mail is in the store. A mail that could not be stored is answered 451.
+
+    A client that gets no reply sends the mail again: so hooks see a mail at least once, and so may the store, under
+    another id. That happens when the worker dies, or the session store fails, after the mail was stored. A fault of a
+    hook is no such case: whatever it leaves behind, the replies to what was done before it leave, and a mail that
+    `handle_DATA` accepted is stored and answered; only then the session ends (421).
 
     Args:
         settings: host name, limits, handler and mail store.
@@ -53,7 +61,8 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         new_id: makes the id of a mail, unique for ever.
 
     Raises:
-        ConfigurationError: the settings name a mail store or handler that does not exist.
+        ConfigurationError: the settings name a mail store or handler that does not exist, or the handler has hooks that
+            would never be called.
     """
 
     state_type = SmtpState
@@ -71,10 +80,21 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
     ) -> None:
         self._settings = settings = settings or SmtpSettings()
         self._store = store or open_mail_store(settings.mail_store)
-        self._make_handler = _handler_maker(settings, handler)
-        self._hooks: Hooks | None = None
+        self._make_hooks = _hooks_maker(settings, handler)
         self._clock = clock
         self._new_id = new_id
+
+    async def start(self) -> None:
+        """Makes the handler that the settings name, in the event loop that will run its hooks.
+
+        Let the worker call it before the first event (`App.on_startup`), so that a handler that cannot be made ends
+        the worker. Else it is made with the first event, and what it raises costs that event's connection.
+
+        Raises:
+            ConfigurationError: it cannot be made.
+        """
+        if self._make_hooks:
+            self._make_hooks()
 
     def connected(self, connection: Connection[SmtpState]) -> Awaitable[None] | None:
         """Greets the client."""
@@ -85,16 +105,17 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
             self._store.open()
         except MailStoreError as error:
             log.error("connection %s: its mails will be refused for now (451): %s", connection.uuid, error)
-        return self._prepare_hooks(self._make_handler) if self._make_handler else None
+        return self.start() if self._make_hooks else None
 
     def data_received(self, connection: Connection[SmtpState], data: bytes) -> Awaitable[None] | None:
         """Answers the commands that `data` ends."""
         engine = self._engine(connection)
         engine.receive_data(data)
-        if self._make_handler:
-            return self._answer_with_hooks(connection, engine, self._make_handler)
-        for event in self._decisions(connection, engine):
-            self._carry_out(connection, engine, event)
+        delivery = Delivery(connection, self._store, limit=self._settings.limits.messages_at_once, clock=self._clock)
+        if self._make_hooks:
+            return self._answer_with_hooks(connection, engine, delivery, self._make_hooks)
+        for event in self._decisions(connection, engine, delivery):
+            self._carry_out(engine, delivery, event)
         self._finish(connection, engine)
         return None
 
@@ -114,7 +135,7 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         return SmtpEngine(connection.state, self._settings, new_id=self._new_id)
 
     @staticmethod
-    def _decisions(connection: Connection[SmtpState], engine: SmtpEngine) -> Iterator[Decision]:
+    def _decisions(connection: Connection[SmtpState], engine: SmtpEngine, delivery: Delivery) -> Iterator[Decision]:
         """The events that need an answer; the text of mails goes to the connection's bulk data on the way."""
         while (event := engine.next_event()) is not None:
             match event:
@@ -122,6 +143,8 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
                     connection.append_bulk(data)
                 case BodyDiscarded():
                     connection.clear_bulk()
+                case Message() if delivery.full:
+                    engine.reply(replies.TOO_MANY_AT_ONCE)
                 case _:
                     yield event
 
@@ -131,84 +154,52 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         if engine.closing:
             connection.close()
 
-    # Without hooks.
-
-    def _carry_out(self, connection: Connection[SmtpState], engine: SmtpEngine, event: Decision) -> None:
-        if isinstance(event, Message):
-            content = self._take_text(connection, event)
-            if not self._stored(connection, event.transaction, content):
-                engine.reply(replies.NOT_STORED)
-                return
-        engine.accept()
-
     @staticmethod
-    def _take_text(connection: Connection[SmtpState], message: Message) -> bytes:
-        """The text of a mail, which leaves the connection's bulk data."""
-        content = connection.read_bulk()
-        if len(content) != message.size:
-            raise SessionDataError(
-                f"the session store returned {len(content)} bytes of a mail of {message.size}: the mail is not "
-                "accepted. See that the store evicts nothing and that nothing else writes to it"
-            )
-        connection.clear_bulk()
-        return content
-
-    def _stored(self, connection: Connection[SmtpState], transaction: Transaction, content: bytes) -> bool:
-        """Stores a mail; False when that failed."""
-        info = MailInfo(
-            id=transaction.id,
-            mail_from=transaction.mail_from,
-            rcpt_tos=tuple(transaction.rcpt_tos),
-            size=len(content),
-            received_at=self._clock(),
-            peer=connection.remote_addr,
-            sha256=hashlib.sha256(content).hexdigest(),
-            helo=connection.state.helo,
-            mail_options=tuple(transaction.mail_options),
-            rcpt_options=tuple(transaction.rcpt_options),
-        )
-        try:
-            self._store.add(StoredMail(info, content))
-        except MailStoreError as error:
-            log.error("connection %s: mail %s is refused for now (451): %s", connection.uuid, info.id, error)
-            return False
-        log.info(
-            "connection %s: mail %s stored, %d bytes, %d recipients",
-            connection.uuid,
-            info.id,
-            info.size,
-            len(info.rcpt_tos),
-        )
-        return True
-
-    # With hooks.
-
-    async def _prepare_hooks(self, make_handler: Callable[[], object]) -> None:
-        """Makes the handler with the first connection, not with its first command."""
-        self._running_hooks(make_handler)
-
-    def _running_hooks(self, make_handler: Callable[[], object]) -> Hooks:
-        """The handler's hooks; made in the running event loop, at the first event that this process handles."""
-        if self._hooks is None:
-            self._hooks = Hooks(make_handler(), self._settings.hostname)
-        return self._hooks
+    def _carry_out(engine: SmtpEngine, delivery: Delivery, event: Decision) -> None:
+        """Does what SMTP has for an event that no hook is asked about."""
+        if isinstance(event, Message) and not delivery.store(event.transaction, delivery.take_text(event)):
+            engine.reply(replies.NOT_STORED)
+        else:
+            engine.accept()
 
     async def _answer_with_hooks(
-        self, connection: Connection[SmtpState], engine: SmtpEngine, make_handler: Callable[[], object]
+        self,
+        connection: Connection[SmtpState],
+        engine: SmtpEngine,
+        delivery: Delivery,
+        make_hooks: Callable[[], Hooks],
     ) -> None:
-        hooks = self._running_hooks(make_handler)
-        for event in self._decisions(connection, engine):
+        hooks = make_hooks()
+        for event in self._decisions(connection, engine, delivery):
             call = hook_call(event, hooks)
             if call.command in hooks:
-                engine.reply(await self._ask(hooks, call, connection, event))
+                await self._ask(hooks, call, connection, engine, delivery, event)
             else:
-                self._carry_out(connection, engine, event)
+                self._carry_out(engine, delivery, event)
         self._finish(connection, engine)
 
-    async def _ask(self, hooks: Hooks, call: HookCall, connection: Connection[SmtpState], event: Decision) -> Reply:
-        content = self._take_text(connection, event) if isinstance(event, Message) else b""
-        reply, transaction = await consult(hooks, call, connection.state, event, peer=connection.peer, content=content)
+    @staticmethod
+    async def _ask(
+        hooks: Hooks,
+        call: HookCall,
+        connection: Connection[SmtpState],
+        engine: SmtpEngine,
+        delivery: Delivery,
+        event: Decision,
+    ) -> None:
+        """Lets a hook answer an event. What it leaves behind and cannot be saved ends the session."""
+        content = delivery.take_text(event) if isinstance(event, Message) else b""
+        try:
+            answer = await consult(hooks, call, connection.state, event, peer=connection.peer, content=content)
+        except HandlerFaultError as error:
+            log.error("connection %s ends (421): %s", connection.uuid, error)
+            engine.reply(replies.SERVER_ERROR)
+            return
+        reply = answer.reply
         if isinstance(event, Message) and reply.positive:
-            stored = self._stored(connection, transaction or event.transaction, content)
-            return reply if stored else replies.NOT_STORED
-        return reply
+            stored = delivery.store(answer.transaction or event.transaction, content)
+            reply = reply if stored else replies.NOT_STORED
+        engine.reply(reply)
+        if answer.fault is not None:
+            log.error("connection %s ends (421): %s", connection.uuid, answer.fault)
+            engine.end(replies.SERVER_ERROR)

@@ -29,7 +29,7 @@ def encode_attributes(owner: str, attributes: Mapping[str, object]) -> bytes:
         attributes: values by name.
 
     Raises:
-        HandlerFaultError: a value is of another type, or too big a number, or refers to itself.
+        HandlerFaultError: a value is of another type, or too big a number, or no Unicode, or refers to itself.
     """
     if not attributes:
         return b""
@@ -38,7 +38,7 @@ def encode_attributes(owner: str, attributes: Mapping[str, object]) -> bytes:
         try:
             encoded[name] = _pack(value)
             msgspec.msgpack.encode(encoded[name])
-        except (TypeError, OverflowError, RecursionError) as error:
+        except (TypeError, OverflowError, RecursionError, UnicodeEncodeError) as error:
             raise HandlerFaultError(
                 f"the handler's attribute {owner}.{name} cannot be saved: {error}. A session goes on in another "
                 "process, so attributes must be None, bool, int, float, str, bytes, or list, tuple, dict, set of "

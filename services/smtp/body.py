@@ -148,11 +148,19 @@ def _take(state: BodyState, piece: bytes, limits: Limits) -> None:
 
 
 def _check_line_lengths(state: BodyState, piece: bytes, limit: int) -> None:
-    lines = piece.split(b"\n")
-    # `limit` bytes without the LF are one too many.
-    if state.column + len(lines[0]) >= limit or max(map(len, lines)) >= limit:
-        state.defects |= Defect.LONG_LINE
-    state.column = len(lines[-1]) + (state.column if len(lines) == 1 else 0)
+    """Looks for a line over the limit; `limit` bytes without the LF are one too many.
+
+    Of each `limit` bytes only the last LF is looked at: no objects are made of lines, of which a mail has millions.
+    """
+    start = -state.column  # where the line began that the piece goes on with
+    while len(piece) - start >= limit:
+        end = piece.rfind(b"\n", max(start, 0), start + limit)
+        if end < 0:
+            state.defects |= Defect.LONG_LINE
+            return
+        start = end + 1
+    last = piece.rfind(b"\n", max(start, 0))
+    state.column = len(piece) - (last + 1 if last >= 0 else start)
 
 
 def _check_newlines(state: BodyState, piece: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, TextIO
 import msgspec
 
 from rr_tcp import ConfigurationError
+from services.env_file import environment
 from services.smtp.errors import MailStoreError
 from services.smtp.mailstore import ACCEPTED, MailInfo, MailStore, open_mail_store
 from services.smtp.settings import MAIL_STORE
@@ -23,7 +24,7 @@ FAILED: Final = 1
 def main(
     arguments: Sequence[str] | None = None,
     *,
-    env: Mapping[str, str] = os.environ,
+    env: Mapping[str, str] | None = None,
     output: BinaryIO | None = None,
     errors: TextIO | None = None,
 ) -> int:
@@ -31,11 +32,12 @@ def main(
 
     Args:
         arguments: the command line without the program; by default the process's.
-        env: where MAIL_STORE is looked up.
+        env: where MAIL_STORE is looked up; by default the process's environment and `.env`.
         output: where mails go, as bytes; by default stdout.
         errors: where messages go; by default stderr.
     """
     options = _parser().parse_args(arguments)
+    env = environment() if env is None else env
     output = output or _buffered_stdout()
     errors = errors or sys.stderr
     try:
@@ -51,6 +53,10 @@ def main(
         output.flush()
     except BrokenPipeError:
         _forget_stdout()
+        return FAILED
+    except OSError as error:  # those of the store are MailStoreErrors
+        _forget_stdout()
+        errors.write(f"the output cannot be written: {error}\n")
         return FAILED
     except (ConfigurationError, MailStoreError) as error:
         errors.write(f"{error}\n")

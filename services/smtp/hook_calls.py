@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from aiosmtpd.smtp import Envelope, Session
 
+from services.smtp.errors import HandlerFaultError
 from services.smtp.events import Decision, Hello, Mail, Message, Noop, Quit, Rcpt, Reset, Verify
 from services.smtp.hook_state import (
     envelope_attributes,
@@ -14,6 +15,7 @@ from services.smtp.hook_state import (
     make_envelope,
     make_session,
     session_attributes,
+    session_host_name,
 )
 from services.smtp.hooks import Hooks
 from services.smtp.replies import Reply
@@ -27,11 +29,13 @@ class Answer(NamedTuple):
 
     Attributes:
         reply: to be sent.
-        transaction: the mail under way as the hook left it.
+        transaction: the mail as a hook that accepted it left it, None where there is none.
+        fault: what ends the session after the reply.
     """
 
     reply: Reply
-    transaction: Transaction | None
+    transaction: Transaction | None = None
+    fault: HandlerFaultError | None = None
 
 
 class HookCall(NamedTuple):
@@ -78,7 +82,9 @@ async def consult(
         content: the text of the mail, for a `Message`.
 
     Raises:
-        HandlerFaultError: the hook left something behind that cannot be saved.
+        HandlerFaultError: the hook left something behind that cannot be saved; what it decided is not carried out.
+            After `handle_DATA` it is part of the answer instead: what the hook did with the mail is done, and a client
+            that is not told so sends it again.
     """
     session = make_session(state, peer)
     envelope = make_envelope(state)
@@ -88,29 +94,41 @@ async def consult(
     elif isinstance(event, Message):
         envelope.content = envelope.original_content = content
     reply = await hooks.ask(call.command, session, envelope, *call.arguments)
-    if not isinstance(event, Hello):
-        reply = reply.with_status()
-    elif event.extended and reply.positive and not hooks.extends_ehlo:
-        reply = Reply(reply.code, event.reply.lines + reply.lines)
-    return Answer(reply, _adopt(state, event, session, envelope, positive=reply.positive))
+    if isinstance(event, Message):
+        transaction = envelope_transaction(envelope, event.transaction.id) if reply.positive else None
+        try:
+            _adopt_session(state, session, peer, positive=reply.positive)
+        except HandlerFaultError as fault:
+            return Answer(reply, transaction, fault)
+        return Answer(reply, transaction)
+    if isinstance(event, Hello) and event.extended and reply.positive and not hooks.extends_ehlo:
+        announced = (line for line in event.reply.lines if line not in reply.lines)
+        reply = Reply(reply.code, (*announced, *reply.lines))
+    if not isinstance(event, Quit):
+        _adopt_session(state, session, peer, positive=reply.positive)
+        _adopt_envelope(state, event, envelope, positive=reply.positive)
+        if reply.positive:
+            _warn(state, event)
+    return Answer(reply)
 
 
-def _adopt(
-    state: SmtpState, event: Decision, session: Session, envelope: Envelope, *, positive: bool
-) -> Transaction | None:
-    """Takes over what the hook changed; returns the mail under way as the hook left it."""
-    state.session_attributes = session_attributes(session)
-    known = event.transaction if isinstance(event, Mail | Message) else state.transaction
-    transaction = envelope_transaction(envelope, known.id) if known else None
-    if isinstance(event, Message | Quit) or (isinstance(event, Hello) and not positive):
-        return transaction
-    state.envelope_attributes = envelope_attributes(envelope)
+def _adopt_session(state: SmtpState, session: Session, peer: tuple[str, int], *, positive: bool) -> None:
+    """Takes over the attributes in any case, who the client is when the hook said yes."""
+    state.session_attributes = session_attributes(session, peer)
+    host_name = session_host_name(session)
     if positive:
-        state.helo = session.host_name or ""
+        state.helo = host_name
         state.esmtp = bool(session.extended_smtp)
-        state.transaction = None if isinstance(event, Hello) else transaction
-        _warn(state, event)
-    return transaction
+
+
+def _adopt_envelope(state: SmtpState, event: Decision, envelope: Envelope, *, positive: bool) -> None:
+    """Takes over the attributes, unless a new beginning was refused, and the mail under way when the hook said yes."""
+    if positive or not isinstance(event, Hello):
+        state.envelope_attributes = envelope_attributes(envelope)
+    if not positive:
+        return
+    known = event.transaction if isinstance(event, Mail) else state.transaction
+    state.transaction = envelope_transaction(envelope, known.id) if known and not isinstance(event, Hello) else None
 
 
 def _warn(state: SmtpState, event: Decision) -> None:

@@ -12,11 +12,11 @@ from services.smtp.attributes import decode_attributes, encode_attributes
 from services.smtp.errors import HandlerFaultError
 from services.smtp.state import SmtpState, Transaction
 
-_SESSION_FIELDS: Final = frozenset({"peer", "ssl", "loop", "host_name", "extended_smtp"})
+_SESSION_FIELDS: Final = frozenset({"host_name", "extended_smtp"})
 _ENVELOPE_FIELDS: Final = frozenset(
     {"mail_from", "mail_options", "rcpt_tos", "rcpt_options", "content", "original_content"}
 )
-# What the state has fields for, or what belongs to the process. Everything else is an attribute to save.
+# What the state has fields for. Everything else is an attribute to save once a hook has changed it, `session.peer` too.
 
 
 def make_session(state: SmtpState, peer: tuple[str, int]) -> Session:
@@ -41,9 +41,21 @@ def make_envelope(state: SmtpState) -> Envelope:
     return envelope
 
 
-def session_attributes(session: Session) -> bytes:
-    """What hooks added to the Session; `HandlerFaultError` when it cannot be saved."""
-    return encode_attributes("session", _added(vars(session), vars(Session(session.loop)), _SESSION_FIELDS))
+def session_attributes(session: Session, peer: tuple[str, int]) -> bytes:
+    """What hooks added to the Session or changed there; `HandlerFaultError` when it cannot be saved.
+
+    Args:
+        session: as the hook left it.
+        peer: as it was made with.
+    """
+    fresh = {**vars(Session(asyncio.get_running_loop())), "peer": peer}
+    return encode_attributes("session", _added(vars(session), fresh, _SESSION_FIELDS))
+
+
+def session_host_name(session: Session) -> str:
+    """How the client calls itself, "" while that is not known; `HandlerFaultError` when it is no string."""
+    host_name = session.host_name
+    return "" if host_name is None else _string("session.host_name", host_name)
 
 
 def envelope_attributes(envelope: Envelope) -> bytes:
@@ -77,6 +89,21 @@ def _added(values: Mapping[str, Any], fresh: Mapping[str, Any], fields: frozense
 
 
 def _strings(name: str, values: object) -> list[str]:
-    if not isinstance(values, list) or not all(type(value) is str for value in values):
-        raise HandlerFaultError(f"the handler left {values!r:.100} in envelope.{name}, which holds strings only")
-    return values
+    if not isinstance(values, list):
+        raise HandlerFaultError(f"the handler left {values!r:.100} in envelope.{name}, which is a list of strings")
+    return [_string(f"envelope.{name}", value) for value in values]
+
+
+def _string(name: str, value: object) -> str:
+    if type(value) is not str or not _is_unicode(value):
+        raise HandlerFaultError(f"the handler left {value!r:.100} in {name}, which holds strings of Unicode characters")
+    return value
+
+
+def _is_unicode(value: str) -> bool:
+    """Whether the string can be saved: surrogates, as of undecodable bytes, cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,7 +2,7 @@
 
 A handler is a class named by its dotted path, with arguments as in a shell: `aiosmtpd.handlers.Mailbox /var/mails`. As
 aiosmtpd's own command line does, it is made by `from_cli(parser, *arguments)` where it has that, else called with the
-arguments. It is made once per process, inside the worker's event loop, at the first event.
+arguments. It is made once per process, inside the worker's event loop, before the first event.
 
 What holds for hooks (aiosmtpd 1.4.6, "Concepts: handlers"), and what differs on purpose:
 
@@ -11,19 +11,25 @@ What holds for hooks (aiosmtpd 1.4.6, "Concepts: handlers"), and what differs on
   `handle_HELO` and `handle_EHLO` set `session.host_name`. Without a hook the default is carried out.
 * Session and Envelope are made anew for each call from what was saved. What hooks add to them comes back, see
   `attributes`; the handler object itself is one per process and never the place for what belongs to a session.
-* A hook that answers other than 2xx has not changed the dialogue, whatever it did to the envelope.
+* A hook that answers other than 2xx has changed neither who the client is nor the mail under way, whatever it did to
+  session and envelope. Only the attributes that it added stay.
+* A hook answers 2xx, 4xx or 5xx. 3xx asks the client for what is no command, and is an error of the hook.
 * The null sender is `""`, not `"<>"`.
 * A hook that raises, or returns no reply line, is asked about in `handle_exception`; without that the client gets 451
-  and the exception goes to the log only. aiosmtpd would send its text to the client.
-* `envelope.content` is bytes. `session.ssl` is always None: TLS ends in front of RoadRunner.
+  and the exception goes to the log only. aiosmtpd would send its text to the client. So does a hook that is cancelled
+  or calls `sys.exit`: the worker goes on.
+* `envelope.content` is bytes. `session.ssl` is None: TLS ends in front of RoadRunner.
+* A handler with hooks that would never be called is refused, see `_NEVER_CALLED`.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib
 import inspect
 import logging
+import re
 import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -39,6 +45,14 @@ from services.smtp.replies import Reply
 log = logging.getLogger(__name__)
 
 _PREFIX: Final = "handle_"
+
+_NEVER_CALLED: Final = re.compile(r"handle_(AUTH|STARTTLS|PROXY)|auth_.+|authenticator")
+"""Hooks of aiosmtpd for what the service does not do. A handler that relies on them, to tell users from strangers above
+all, must not run without. AUTH is not announced; TLS ends in front of RoadRunner; the PROXY line is `App.add`'s."""
+
+_FAILURES: Final = (Exception, asyncio.CancelledError, SystemExit)
+"""What foreign code may raise without ending the worker. KeyboardInterrupt is meant for the worker."""
+
 _ACCEPTED: Final = (
     "the dotted path of a class, then its arguments, e.g. 'aiosmtpd.handlers.Mailbox /var/mails' or 'app.mail.Handler'"
 )
@@ -68,26 +82,52 @@ class HandlerSpec:
         module, separator, name = path.replace(":", ".").rpartition(".")
         try:
             factory = getattr(importlib.import_module(module), name) if separator else None
-        except (ImportError, AttributeError) as error:
+        except _FAILURES as error:  # whatever the module does when it is imported
             raise ConfigurationError(
-                f"SMTP_HANDLER is {text!r}: {error}. Give {_ACCEPTED}; the module must be importable from the workers' "
-                "directory"
+                f"SMTP_HANDLER is {text!r}: {type(error).__name__}: {error}. Give {_ACCEPTED}; the module must be "
+                "importable from the workers' directory"
             ) from error
         if not callable(factory):
             raise ConfigurationError(f"SMTP_HANDLER is {text!r}: {path!r} is no class. Give {_ACCEPTED}")
         return cls(text, factory, tuple(arguments))
 
     def make(self) -> object:
-        """The handler. Call it inside the event loop: handlers may keep the loop that they find."""
-        from_cli = getattr(self.factory, "from_cli", None)
+        """The handler. Call it inside the event loop: handlers may keep the loop that they find.
+
+        Raises:
+            ConfigurationError: it does not take the arguments, or failed.
+        """
+        factory: Callable[..., object] = self.factory
+        arguments: tuple[object, ...] = self.arguments
+        if (from_cli := getattr(factory, "from_cli", None)) is not None:
+            factory, arguments = from_cli, (_RaisingParser(prog="SMTP_HANDLER"), *arguments)
         try:
-            if from_cli is None:
-                return self.factory(*self.arguments)
-            return from_cli(_RaisingParser(prog="SMTP_HANDLER"), *self.arguments)
-        except (argparse.ArgumentError, TypeError) as error:
+            _check_arguments(factory, arguments)
+            return factory(*arguments)
+        except (argparse.ArgumentError, _ArgumentsError) as error:
             raise ConfigurationError(
                 f"SMTP_HANDLER is {self.text!r}: the handler refuses its arguments: {error}"
             ) from error
+        except _FAILURES as error:
+            raise ConfigurationError(
+                f"SMTP_HANDLER is {self.text!r}: the handler cannot be made: {type(error).__name__}: {error}"
+            ) from error
+
+
+class _ArgumentsError(Exception):
+    """The handler's signature has no place for its arguments, or needs more."""
+
+
+def _check_arguments(factory: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    """Tells wrong arguments from a TypeError that comes out of the handler."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # it is not written in Python
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise _ArgumentsError(str(error)) from error
 
 
 class _RaisingParser(argparse.ArgumentParser):
@@ -147,32 +187,63 @@ class Hooks:
             name.removeprefix(_PREFIX): getattr(handler, name) for name in dir(handler) if name.startswith(_PREFIX)
         }
         self._on_exception = self._methods.pop("exception", None)
-        ehlo = self._methods.get("EHLO")
-        self.extends_ehlo = ehlo is not None and len(inspect.signature(ehlo).parameters) == 5
+        never_called = [name for name in dir(handler) if _NEVER_CALLED.fullmatch(name)]
+        if never_called:
+            raise ConfigurationError(
+                f"the handler {type(handler).__qualname__} (SMTP_HANDLER) has hooks that would never be called: "
+                f"{', '.join(never_called)}. The service has no AUTH and no STARTTLS, and App.add(trusted_proxies=...) "
+                "reads the PROXY line: take another handler, or remove them"
+            )
+        self.extends_ehlo = self._extends_ehlo()
         """Whether `handle_EHLO` takes and returns the list of lines; the older form returns the last line only."""
+
+    def _extends_ehlo(self) -> bool:
+        if "EHLO" not in self._methods:
+            return False
+        arity = len(inspect.signature(self._methods["EHLO"]).parameters)
+        if arity not in {4, 5}:
+            raise ConfigurationError(
+                f"handle_EHLO of {type(self._handler).__qualname__} (SMTP_HANDLER) takes {arity} arguments: it must "
+                "take (server, session, envelope, hostname) or (server, session, envelope, hostname, responses)"
+            )
+        return arity == 5
 
     def __contains__(self, command: str) -> bool:
         return command in self._methods
 
     async def ask(self, command: str, session: Session, envelope: Envelope, *arguments: Any) -> Reply:
-        """The reply of a hook, or what is answered for one that failed. Never raises an `Exception`."""
+        """The reply of a hook, with an enhanced status code where one belongs, or that to one that failed.
+
+        Never raises, unless the task in which it runs is cancelled.
+        """
         server = HookServer(self._hostname, session, envelope, self._handler)
         try:
             status = await self._methods[command](server, session, envelope, *arguments)
-            return _as_reply(server.complete(status))
-        except Exception as error:  # noqa: BLE001 - a hook is foreign code; its failure has a reply of its own
+            return _as_reply(command, server.complete(status))
+        except _FAILURES as error:  # a hook is foreign code; its failure has a reply of its own
+            if _is_cancelled():
+                raise
             return await self._failed(command, error)
 
-    async def _failed(self, command: str, error: Exception) -> Reply:
-        if self._on_exception is None:
+    async def _failed(self, command: str, error: BaseException) -> Reply:
+        if self._on_exception is None or not isinstance(error, Exception):
             log.error("the hook %s%s failed", _PREFIX, command, exc_info=error)
             return replies.HANDLER_FAILED
         try:
-            return _as_reply(await self._on_exception(error))
-        except Exception:
+            return _as_reply(command, await self._on_exception(error))
+        except _FAILURES:
+            if _is_cancelled():
+                raise
             log.exception("the hook %sexception failed, called for an error of %s%s", _PREFIX, _PREFIX, command)
             return replies.HANDLER_FAILED
 
 
-def _as_reply(status: object) -> Reply:
-    return Reply.parse_lines(status) if isinstance(status, list) else Reply.parse(status)
+def _is_cancelled() -> bool:
+    """Whether the task itself is to end, as on Ctrl-C, and not something that a hook waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _as_reply(command: str, status: object) -> Reply:
+    reply = Reply.parse_lines(status) if isinstance(status, list) else Reply.parse(status)
+    return reply if command in {"HELO", "EHLO"} else reply.with_status()  # RFC 2034 section 4 leaves these two out

@@ -23,6 +23,10 @@ DOMAIN: Final = 255
 PATH: Final = 256
 """Bytes of a path with its angle brackets and source route (RFC 5321 4.5.3.1.3)."""
 
+LARGEST_MESSAGE: Final = 1_000_000_000 - 4 * 1024 * 1024
+"""Bytes of a mail that the mail store can keep: SQLite's longest row (SQLITE_MAX_LENGTH), less the envelope, which is
+never larger than a session's state. `Limits.message` must not be above it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -36,12 +40,16 @@ class Limits:
             100 at least.
         bad_commands: commands of one session that are unknown, malformed or out of sequence; with the last one the
             session ends (421). A person at a terminal errs less, a client that talks another protocol more.
-        messages: mails of one session; the next MAIL ends it (421). Far above what a client on a kept connection sends,
-            it ends a session that would never end.
+        messages: mails of one session; the next MAIL ends it (421). A client with more connects again, and nobody fills
+            the disk over one connection without being seen in the log.
+        messages_at_once: mails that end in one event; the next one ends the session (421). A client that waits for the
+            354 of each mail, as RFC 2920 section 3.1 demands, ends one per event. Each is flushed to the disk, and
+            meanwhile the worker serves nobody else.
     """
 
     message: int = 10 * 1024 * 1024
     text_line: int = 1000
     recipients: int = 100
     bad_commands: int = 20
-    messages: int = 100_000
+    messages: int = 1000
+    messages_at_once: int = 20

@@ -11,8 +11,8 @@ holds between any two bytes.
 
 The rules, on top of the table `sequence.SEQUENCE`:
 
-* A command line ends in CR LF. A bare LF ends the session: what follows it may be a command for one side and none for
-  the other. A bare CR, or any other control character, makes the line no command; the session goes on.
+* A command line ends in CR LF. A bare LF ends the session (421): what follows it may be a command for one side and none
+  for the other. A bare CR, or any other control character, makes the line no command; the session goes on.
 * A line that is too long is skipped to its end, and answered once.
 * Every command gets exactly one reply, in order; DATA gets a second one at the end of the text.
 * A refused command changes nothing, except that it counts: after `limits.bad_commands` malformed, unknown or misplaced
@@ -137,6 +137,10 @@ class SmtpEngine:
         """
         event = self._answered()
         self._send(reply, closing=isinstance(event, Quit) or reply.code == 421)
+
+    def end(self, reply: Reply) -> None:
+        """Ends the session with a reply that no command asked for, a 421 (RFC 5321 3.8)."""
+        self._send(reply, closing=True)
 
     def _answered(self) -> Decision:
         if self._pending is None:

@@ -9,7 +9,7 @@ from typing import Final
 from services.smtp.errors import HandlerFaultError
 from services.smtp.limits import REPLY_LINE, Limits
 
-_REPLY_LINE = re.compile(r"([2-5][0-5][0-9])(?:([ -])([\t\x20-\x7e]*))?")
+_REPLY_LINE = re.compile(r"([245][0-5][0-9])(?:([ -])([\t\x20-\x7e]*))?")
 _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?: |$)")
 
 
@@ -35,8 +35,9 @@ class Reply:
         """A hook's reply, e.g. `"550 5.1.1 No such user"`.
 
         Raises:
-            HandlerFaultError: it is no single reply line of printable ASCII. Line ends are refused above all: they
-                would be replies to commands that the client has not sent yet.
+            HandlerFaultError: it is no single reply line of printable ASCII with a code of 2xx, 4xx or 5xx. Line ends
+                are refused above all: they would be replies to commands that the client has not sent yet. 3xx would
+                make the client send what is no command, and none of the hooks is asked at such a place.
         """
         return cls.parse_lines([line])
 
@@ -60,10 +61,17 @@ class Reply:
         return 200 <= self.code < 300
 
     def with_status(self) -> Reply:
-        """The reply with an enhanced status code: its own, or `x.0.0`. ENHANCEDSTATUSCODES promises one everywhere."""
-        if all(_ENHANCED.match(line) for line in self.lines) or self.code // 100 == 3:
+        """A hook's reply with an enhanced status code: its own, or `x.0.0`. ENHANCEDSTATUSCODES promises them.
+
+        Raises:
+            HandlerFaultError: a line gets too long by it.
+        """
+        if all(_ENHANCED.match(line) for line in self.lines):
             return self
-        return Reply.of(self.code, f"{self.code // 100}.0.0", *self.lines)
+        reply = Reply.of(self.code, f"{self.code // 100}.0.0", *self.lines)
+        for line in reply.wire_lines():
+            _check_length(line)
+        return reply
 
     def encode(self) -> bytes:
         """The reply as it goes to the client."""
@@ -84,11 +92,18 @@ def _parse_line(line: object) -> tuple[int, str, str]:
     match = _REPLY_LINE.fullmatch(line) if isinstance(line, str) else None
     if match is None:
         raise HandlerFaultError(
-            f"a hook must return a reply line of printable ASCII without line ends, e.g. '250 OK', not {line!r:.100}"
+            "a hook must return a reply line of 2xx, 4xx or 5xx in printable ASCII without line ends, e.g. '250 OK', "
+            f"not {line!r:.100}"
         )
-    if len(match[0]) + 2 > REPLY_LINE:
-        raise HandlerFaultError(f"a hook's reply line is {len(match[0])} bytes long, the limit is {REPLY_LINE - 2}")
+    _check_length(match[0])
     return int(match[1]), match[2] or " ", match[3] or ""
+
+
+def _check_length(line: str) -> None:
+    if len(line) + 2 > REPLY_LINE:
+        raise HandlerFaultError(
+            f"a hook's reply line takes {len(line)} bytes, enhanced status code included; the limit is {REPLY_LINE - 2}"
+        )
 
 
 # The session.
@@ -123,11 +138,14 @@ SERVER_ERROR: Final = Reply.of(421, "4.3.0", "Internal error, closing the connec
 SESSION_EXPIRED: Final = Reply.of(421, "4.4.2", "The session has expired, closing the connection")
 TOO_MANY_BAD_COMMANDS: Final = Reply.of(421, "4.7.0", "Too many bad commands, closing the connection")
 TOO_MANY_MESSAGES: Final = Reply.of(421, "4.7.0", "Too many mails in one session, connect again for more")
+TOO_MANY_AT_ONCE: Final = Reply.of(
+    421, "4.7.0", "Too many mails at once, connect again and wait for each reply to DATA"
+)
+BARE_LINE_FEED: Final = Reply.of(421, "4.7.0", "Lines must end in CR LF, not in a bare LF; closing the connection")
 NO_SMTP_CLIENT: Final = Reply.of(421, "4.7.0", "This is an SMTP server, closing the connection")
 
 # Lines and verbs.
 
-BARE_LINE_FEED: Final = Reply.of(500, "5.5.2", "Lines must end in CR LF, not in a bare LF; closing the connection")
 CONTROL_CHARACTER: Final = Reply.of(500, "5.5.2", "Commands are printable ASCII ended by CR LF")
 LINE_TOO_LONG: Final = Reply.of(500, "5.5.2", "Command line too long")
 UNKNOWN_COMMAND: Final = Reply.of(500, "5.5.1", "Command not recognized, try HELP")

@@ -58,7 +58,8 @@ class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         bad_commands: commands refused so far for being unknown, malformed or out of sequence.
         closed: the last reply was given.
         session_attributes: what a handler keeps on aiosmtpd's Session, see `attributes`.
-        envelope_attributes: what it keeps on the Envelope; gone with the mail.
+        envelope_attributes: what it keeps on the Envelope; gone with the end of the mail, RSET, HELO and EHLO, and not
+            before: a hook that refuses MAIL finds them at the next one, as on aiosmtpd's Envelope.
     """
 
     helo: str = ""

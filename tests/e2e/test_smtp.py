@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import smtplib
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,21 @@ def codes(replies: bytes) -> list[bytes]:
     return [line[:3] for line in replies.splitlines() if line[3:4] != b"-"]
 
 
-ACCEPTED = [b"220", b"250", b"250", b"250", b"354", b"250", b"221"]
+def normalised(replies: bytes) -> bytes:
+    """The replies with the same id for every mail."""
+    return re.sub(rb"[0-9a-f]{32}", b"ID", replies)
+
+
+def expected_replies(stack: Target, content: bytes) -> bytes:
+    """What a client is told that sends a mail piece by piece and waits for each reply."""
+    pieces = parts(address(), content)
+    with RawClient(stack.smtp) as client:
+        replies = [client.reply()]
+        for piece in pieces:
+            client.send(piece)
+            replies.append(client.reply())
+    assert [reply[:3] for reply in replies] == [b"220", b"250", b"250", b"250", b"354", b"250", b"221"]
+    return normalised(b"".join(replies))
 
 
 def test_a_mail_sent_with_smtplib_is_listed_and_kept_byte_for_byte(stack: Target) -> None:
@@ -84,23 +99,27 @@ def test_a_cut_at_every_byte_gives_the_same_replies_and_the_same_stored_mail(sta
     recipient, content = address(), CORPUS[name]
     stream = dialogue(recipient, content)
     answered = list(itertools.accumulate(map(len, parts(recipient, content))))
+    expected = expected_replies(stack, content)
 
-    def cut(position: int) -> list[bytes]:
+    def cut(position: int) -> bytes:
         with RawClient(stack.smtp) as client:
             client.send(stream[:position])
             replies = b""
             if stream[position - 1 : position] == b"\n":  # RoadRunner hands over what ends a line: two events for sure
                 replies = b"".join(client.reply() for _ in range(1 + sum(end <= position for end in answered)))
             client.send(stream[position:])
-            return codes(replies + client.rest())
+            return normalised(replies + client.rest())
 
     positions = range(1, len(stream))
     with ThreadPoolExecutor(4) as pool:
         for position, replies in zip(positions, pool.map(cut, positions), strict=True):
-            assert replies == ACCEPTED, f"cut at byte {position}"
+            assert replies == expected, f"cut at byte {position}"
     mails = received(stack, recipient)
     assert len(mails) == len(positions)
     assert {mail["sha256"] for mail in mails} == {hashlib.sha256(content).hexdigest()}
+    assert {(mail["size"], tuple(mail["rcpt_tos"])) for mail in mails} == {(len(content), (recipient,))}
+    assert stack.mail(mails[0]["id"]) == content
+    assert stack.mail(mails[-1]["id"]) == content
 
 
 @pytest.mark.parametrize("name", CORPUS)
@@ -109,7 +128,7 @@ def test_byte_by_byte_gives_the_same_replies_and_the_same_stored_mail(stack: Tar
     stream = dialogue(recipient, content)
     with RawClient(stack.smtp) as client:
         client.send(*(stream[i : i + 1] for i in range(len(stream))))
-        assert codes(client.rest()) == ACCEPTED
+        assert normalised(client.rest()) == expected_replies(stack, content)
     [mail] = received(stack, recipient)
     assert stack.mail(mail["id"]) == content
 
@@ -185,7 +204,7 @@ def test_200_connections_at_once_lose_no_mail(stack: Target) -> None:
             for client in clients:
                 client.send(step + b"\r\n")
             for client in clients:
-                assert client.reply()[:1] in b"23"
+                assert client.reply()[:1] in {b"2", b"3"}
         for number, client in enumerate(clients):
             client.send(b"number %d\r\n" % number, b".\r\n")
         for client in clients:

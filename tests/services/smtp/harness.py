@@ -84,12 +84,14 @@ class MemoryMailStore:
         kept: the mails, by id.
         failing: whether `open` and `add` fail.
         opened: how often it was made ready.
+        attempts: how often a mail was to be added.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, Mail] = {}
         self.failing = False
         self.opened = 0
+        self.attempts = 0
 
     def open(self) -> None:
         """See `MailStore.open`."""
@@ -99,6 +101,7 @@ class MemoryMailStore:
 
     def add(self, mail: Mail) -> None:
         """See `MailStore.add`."""
+        self.attempts += 1
         if self.failing:
             raise MailStoreError("the disk is full")
         self.kept.setdefault(mail.info.id, mail)

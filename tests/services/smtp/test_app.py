@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from rr_tcp.testing import MemorySessionStore
-from services.smtp import MailInfo
+from rr_tcp import App, Connection, Request, TcpEvent
+from rr_tcp.testing import ConnectionDriver, MemorySessionStore
+from services.smtp import Mail, MailInfo, SmtpProtocol, sqlite_store
+from services.smtp.delivery import Delivery
+from services.smtp.state import SmtpState, Transaction
 from tests.services.smtp.corpus import envelope, session
-from tests.services.smtp.harness import NOW, SETTINGS, Service, codes
+from tests.services.smtp.harness import NOW, SETTINGS, MemoryMailStore, Service, codes
 
 HELLO = b"EHLO client.test\r\n"
 
@@ -110,6 +118,85 @@ def test_a_mail_that_cannot_be_stored_is_451_and_over_and_the_session_goes_on(
         [mail] = service.mails
         assert mail.info.mail_from == "from1@a.test"
     assert "the disk is full" in caplog.text
+
+
+def test_after_one_failure_the_other_mails_of_the_event_do_not_wait_for_the_store(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each could wait for a lock as long as the first, until the worker is killed for it."""
+    with Service() as service:
+        client = service.client()
+        service.store.failing = True
+        mails = [envelope(number) + b"text\r\n.\r\n" for number in (1, 2, 3)]
+        assert codes(client.send(HELLO + b"".join(mails))) == [250, *[250, 250, 354, 451] * 3]
+        assert service.store.attempts == 1
+        assert caplog.text.count("is refused for now (451)") == 3
+        service.store.failing = False
+        assert codes(client.send(mails[0])) == [250, 250, 354, 250], "the next event tries again"
+
+
+def test_an_event_that_takes_too_long_stores_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+
+    class Slow(MemoryMailStore):
+        def add(self, mail: Mail) -> None:
+            nonlocal now
+            now += 6.0
+            super().add(mail)
+
+    store = Slow()
+    request = Request("192.0.2.1:1", TcpEvent.DATA, b"", "uuid", "smtp")
+    delivery = Delivery(
+        Connection(request, SmtpState(), max_output=0), store, limit=20, clock=lambda: NOW, monotonic=lambda: now
+    )
+    stored = [delivery.store(Transaction(str(number), "a@b"), b"") for number in range(4)]
+    assert stored == [True, True, False, False]
+    assert caplog.text.count("its event takes too long") == 2
+
+
+def test_a_locked_mail_store_is_451_for_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_store, "BUSY_TIMEOUT", 0.05)
+    path = tmp_path / "mail.db"
+    protocol = SmtpProtocol(dataclasses.replace(SETTINGS, mail_store=f"sqlite:///{path}"))
+    app = App(store=MemorySessionStore())
+    app.add("smtp", protocol)
+    app.on_shutdown(protocol.close)
+    with contextlib.closing(app), contextlib.ExitStack() as stack:
+        client = ConnectionDriver(app, "smtp")
+        client.connect()
+        other = stack.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
+        other.execute("BEGIN IMMEDIATE")
+        assert codes(client.send(HELLO + (envelope() + b"text\r\n.\r\n") * 2)) == [250, *[250, 250, 354, 451] * 2]
+        other.execute("ROLLBACK")
+        assert codes(client.send(session(b"text\r\n"))) == [250, 250, 250, 354, 250, 221]
+    with contextlib.closing(sqlite_store.SqliteMailStore(path)) as store:
+        assert [info.size for info in store.mails()] == [6], "of the three, the one that was answered 250"
+
+
+def test_mails_are_dated_in_utc() -> None:
+    store = MemoryMailStore()
+    before = datetime.now(UTC)
+    with contextlib.closing(App(store=MemorySessionStore())) as app:
+        app.add("smtp", SmtpProtocol(SETTINGS, store=store))
+        client = ConnectionDriver(app, "smtp")
+        client.connect()
+        client.send(session(b"text\r\n"))
+    [mail] = store.kept.values()
+    assert mail.info.received_at.tzinfo is UTC
+    assert before <= mail.info.received_at <= datetime.now(UTC)
+
+
+def test_the_mail_store_is_closed_with_the_service(tmp_path: Path) -> None:
+    path = tmp_path / "mail.db"
+    protocol = SmtpProtocol(dataclasses.replace(SETTINGS, mail_store=f"sqlite:///{path}"))
+    with contextlib.closing(App(store=MemorySessionStore())) as app:
+        app.add("smtp", protocol)
+        client = ConnectionDriver(app, "smtp")
+        client.connect()
+        assert codes(client.send(session(b"text\r\n")))[-2:] == [250, 221]
+        assert path.with_name("mail.db-wal").exists()
+    protocol.close()
+    assert not path.with_name("mail.db-wal").exists(), "the last one to close the file removes its log"
 
 
 def test_a_store_that_fails_is_451_also_after_handle_data_said_yes() -> None:

@@ -84,6 +84,8 @@ _ENDLESS.append(_ENDLESS)
         {"key": {1: object()}},
         {(1, 2): "a key that is a tuple"},
         (1, [2, {object()}]),
+        "\ud800",
+        {"\ud800": 1},
         _ENDLESS,
     ],
     ids=lambda value: type(value).__name__,

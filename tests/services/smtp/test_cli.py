@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -114,6 +116,42 @@ def test_a_command_line_that_makes_no_sense_ends_with_2(capsys: pytest.CaptureFi
         run("nothing")
     assert ended.value.code == 2
     assert "usage: python -m services.smtp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["mails"], ["mails", "--json"], ["mail", f"{1:032}"]], ids=" ".join)
+def test_an_output_that_cannot_be_written_is_an_error_without_a_traceback(url: str, arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "services.smtp", *arguments],
+            cwd=ROOT,
+            env={"MAIL_STORE": url},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=30,
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == [
+        "the output cannot be written: [Errno 28] No space left on device",
+    ]
+
+
+def test_a_damaged_row_is_an_error_without_a_traceback(url: str, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mail.db")) as connection:
+        connection.execute("UPDATE mail SET rcpt_tos = 'x' WHERE seq = 2")
+        connection.commit()
+    code, output, errors = run("--store", url, "mails")
+    assert (code, len(output.splitlines())) == (1, 1)
+    assert f"damaged at mail {1:032}" in errors
+
+
+def test_the_store_is_that_of_the_env_file_where_the_environment_names_none(url: str, tmp_path: Path) -> None:
+    settings = tmp_path / "settings"
+    settings.write_text(f"MAIL_STORE={url}\n")
+    command = [sys.executable, "-m", "services.smtp", "mail", "0" * 32]
+    for env in ({"ENV_FILE": str(settings)}, {"ENV_FILE": str(settings), "MAIL_STORE": ""}):
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=True, timeout=30)
+        assert done.stdout == CONTENT
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -7,18 +7,22 @@ import dataclasses
 import io
 import mailbox
 from email.message import Message as EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiosmtpd.handlers
 import pytest
 from aiosmtpd.handlers import AsyncMessage, Debugging
 
-from rr_tcp import App, ConfigurationError
-from rr_tcp.testing import ConnectionDriver, MemorySessionStore
+from rr_tcp import App, ConfigurationError, TcpEvent, Worker
+from rr_tcp.testing import ConnectionDriver, FakeRelay, MemorySessionStore, event_frame
+from rr_tcp.testing.relay import STOP_FRAME, pid_frame
 from services.smtp import SmtpProtocol
-from services.smtp.hooks import HandlerSpec
+from services.smtp.hooks import HandlerSpec, Hooks
 from tests.services.smtp.corpus import MAILS, session
 from tests.services.smtp.harness import SETTINGS, MemoryMailStore, Service, codes
+from workers.smtp import add_to
 
 ACCEPTED = [250, 250, 250, 354, 250, 221]
 
@@ -92,6 +96,21 @@ class Configured:
         return self.reply
 
 
+class Failing:
+    """Raises what its argument names."""
+
+    def __init__(self, reason: str) -> None:
+        errors: dict[str, type[BaseException]] = {
+            error.__name__: error for error in (TypeError, ValueError, SystemExit, asyncio.CancelledError)
+        }
+        raise errors[reason]("of its own")
+
+
+class Authenticating:
+    async def handle_AUTH(self, server: Any, session: Any, envelope: Any, args: list[str]) -> str:
+        return "535 5.7.8 who are you?"
+
+
 @pytest.mark.parametrize("separator", [".", ":"])
 def test_a_handler_takes_arguments_as_in_a_shell(separator: str) -> None:
     made = HandlerSpec.parse(f"{__name__}{separator}Configured 250 'two words'").make()
@@ -138,9 +157,97 @@ def test_a_handler_that_cannot_be_found_is_an_error_at_the_start(text: str) -> N
     [
         ("aiosmtpd.handlers.Mailbox", "directory for the maildir is required"),
         ("aiosmtpd.handlers.Sink x", "does not accept arguments"),
-        (f"{__name__}.Configured", "missing 1 required positional argument"),
+        (f"{__name__}.Configured", "refuses its arguments: missing a required argument: 'code'"),
+        (f"{__name__}.Configured 1 2 3", "refuses its arguments: too many positional arguments"),
+        (f"{__name__}.Failing TypeError", "cannot be made: TypeError: of its own"),
+        (f"{__name__}.Failing ValueError", "cannot be made: ValueError: of its own"),
+        (f"{__name__}.Failing SystemExit", "cannot be made: SystemExit: of its own"),
+        (f"{__name__}.Failing CancelledError", "cannot be made: CancelledError: of its own"),
+        ("aiosmtpd.handlers.Message", "cannot be made: TypeError: Can't instantiate abstract class"),
     ],
 )
 def test_arguments_that_a_handler_refuses_are_an_error_that_says_why(text: str, reason: str) -> None:
-    with pytest.raises(ConfigurationError, match=reason):
+    with pytest.raises(ConfigurationError, match=f"^SMTP_HANDLER is .*{reason}"):
         HandlerSpec.parse(text).make()
+
+
+def test_a_module_that_fails_when_it_is_imported_is_an_error_that_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "module_that_exits.py").write_text("raise SystemExit('not configured')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"SMTP_HANDLER is .*SystemExit: not configured"):
+        HandlerSpec.parse("module_that_exits.Handler")
+
+
+@pytest.mark.parametrize("handler", ["aiosmtpd.handlers.Mailbox", f"{__name__}.Authenticating"])
+def test_a_handler_that_cannot_be_made_ends_the_worker_before_its_first_event(handler: str, tmp_path: Path) -> None:
+    """Else the configuration is wrong, and clients are the first to see it."""
+    relay = FakeRelay([pid_frame(), event_frame(TcpEvent.CONNECTED, server="smtp"), STOP_FRAME])
+    app = App(store=MemorySessionStore())
+    add_to(app, {"SMTP_HANDLER": handler, "MAIL_STORE": f"sqlite:///{tmp_path}/mail.db"})
+    with pytest.raises(ConfigurationError, match="SMTP_HANDLER"):
+        app.run(Worker(relay))
+    assert not [frame for frame in relay.sent if b"220" in frame.payload]
+
+
+def test_a_handler_is_made_in_the_loop_that_runs_its_hooks_before_the_first_event(tmp_path: Path) -> None:
+    Collecting.subjects.clear()
+    event = partial(event_frame, server="smtp")
+    frames = [pid_frame(), event(TcpEvent.CONNECTED), event(TcpEvent.DATA, session(MAILS["plain"])), STOP_FRAME]
+    app = App(store=MemorySessionStore())
+    add_to(app, {"SMTP_HANDLER": f"{__name__}.Collecting", "MAIL_STORE": f"sqlite:///{tmp_path}/mail.db"})
+    app.run(Worker(FakeRelay(frames)))
+    assert Collecting.subjects == ["hello"]
+
+
+@pytest.mark.parametrize("reason", ["SystemExit", "CancelledError", "ValueError"])
+def test_a_handler_that_fails_at_the_first_event_costs_that_connection_only(
+    reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nobody called `start`."""
+    app = App(store=MemorySessionStore())
+    try:
+        settings = dataclasses.replace(SETTINGS, handler=f"{__name__}.Failing {reason}")
+        app.add("smtp", SmtpProtocol(settings, store=MemoryMailStore()))
+        client = ConnectionDriver(app, "smtp")
+        assert codes(client.connect()) == [421]
+        assert client.closed
+    finally:
+        app.close()
+    assert f"cannot be made: {reason}: of its own" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["Debugging", "Proxy", "Sink", "Message", "AsyncMessage", "Mailbox"])
+def test_no_handler_of_aiosmtpd_is_refused_for_its_hooks(name: str) -> None:
+    """Without calling it: what a handler needs to be made is another matter."""
+    handler_class = getattr(aiosmtpd.handlers, name)
+    hooks = Hooks(object.__new__(type(name, (handler_class,), {"handle_message": None})), "mx.test")
+    assert ("DATA" in hooks) == (name != "Sink")
+
+
+@pytest.mark.parametrize(
+    "name", ["handle_AUTH", "handle_STARTTLS", "handle_PROXY", "auth_PLAIN", "auth_X__OWN", "authenticator"]
+)
+def test_a_hook_that_would_never_be_called_is_an_error(name: str) -> None:
+    """A handler that tells users from strangers must not run where nobody is asked who he is."""
+    handler = type("Handler", (), {name: lambda *_: None})()
+    with pytest.raises(ConfigurationError, match=rf"Handler \(SMTP_HANDLER\) has hooks .* called: {name}\. "):
+        SmtpProtocol(SETTINGS, store=MemoryMailStore(), handler=handler)
+
+
+class ShortEhlo:
+    async def handle_EHLO(self, server: Any, session: Any, envelope: Any) -> str:
+        return "250 HELP"
+
+
+class LongEhlo:
+    async def handle_EHLO(self, server: Any, session: Any, envelope: Any, name: str, responses: Any, more: Any) -> str:
+        return "250 HELP"
+
+
+@pytest.mark.parametrize(("handler_class", "arity"), [(ShortEhlo, 3), (LongEhlo, 6)])
+def test_a_handle_ehlo_of_neither_form_is_an_error(handler_class: type, arity: int) -> None:
+    """For aiosmtpd it is an "Unsupported EHLO Hook"."""
+    with pytest.raises(ConfigurationError, match=f"handle_EHLO of .*Ehlo .*takes {arity} arguments"):
+        SmtpProtocol(SETTINGS, store=MemoryMailStore(), handler=handler_class())

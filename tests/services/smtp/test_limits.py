@@ -9,7 +9,7 @@ import pytest
 from services.smtp.limits import COMMAND_LINE, MAIL_COMMAND_LINE, Limits
 from services.smtp.settings import SmtpSettings
 from tests.services.smtp.corpus import envelope
-from tests.services.smtp.harness import LIMITS, SETTINGS, codes, converse
+from tests.services.smtp.harness import LIMITS, SETTINGS, Service, codes, converse
 
 HELLO = b"EHLO c\r\n"
 
@@ -110,7 +110,39 @@ def test_a_session_may_send_as_many_mails_as_its_limit() -> None:
     assert len(outcome.mails) == 2
 
 
+def test_mails_that_end_in_one_event_are_limited_and_those_before_are_kept() -> None:
+    """A client that waits for each 354 never comes to it; the others are told, and lose nothing that was answered."""
+    settings = limited(messages_at_once=2)
+    stream = HELLO + (envelope() + b"text\r\n.\r\n") * 4 + b"NOOP\r\n"
+    with Service(settings) as service:
+        client = service.client()
+        assert codes(client.send(stream)) == [250, *[250, 250, 354, 250] * 2, 250, 250, 354, 421]
+        assert client.closed
+        assert len(service.mails) == 2
+    with Service(settings) as service:
+        client = service.client()
+        pieces = [HELLO, *[envelope() + b"text\r\n.\r\n"] * 4]
+        assert codes(client.send(*pieces)) == [250, *[250, 250, 354, 250] * 4]
+        assert len(service.mails) == 4
+
+
+def test_the_limit_per_event_holds_for_mails_that_hooks_refuse() -> None:
+    class Refusing:
+        async def handle_DATA(self, *_: object) -> str:  # noqa: N802 - the name is aiosmtpd's
+            return "550 no"
+
+    settings = limited(messages_at_once=2)
+    with Service(settings, Refusing(), Refusing()) as service:
+        replies = service.client().send(HELLO + (envelope() + b".\r\n") * 3)
+        assert codes(replies) == [250, *[250, 250, 354, 550] * 2, 250, 250, 354, 421]
+
+
 def test_the_defaults_are_what_rfc_5321_asks_for_or_more() -> None:
     assert Limits().recipients >= 100
     assert Limits().text_line >= 1000
     assert COMMAND_LINE >= 512
+
+
+def test_one_connection_cannot_fill_the_disk_unseen() -> None:
+    assert Limits().messages <= 1000
+    assert Limits().messages_at_once <= 20

@@ -44,6 +44,7 @@ def test_a_hook_returns_lines() -> None:
         "150 OK",
         "650 OK",
         "290 OK",
+        "354 go on",
         "250OK",
         "250-OK",
         "250 OK\r\n",
@@ -74,4 +75,13 @@ def test_an_enhanced_code_is_added_where_there_is_none() -> None:
     assert Reply(250, ("OK",)).with_status() == Reply(250, ("2.0.0 OK",))
     assert Reply(550, ("5.1.1 No",)).with_status() == Reply(550, ("5.1.1 No",))
     assert Reply(451, ("1.2.3 is no status of this class",)).with_status().lines[0].startswith("4.0.0 ")
-    assert Reply(354, ("Go on",)).with_status() == Reply(354, ("Go on",))
+
+
+def test_a_line_that_an_enhanced_code_makes_too_long_is_refused() -> None:
+    """RFC 5321 4.5.3.1.5: 512 bytes with CR LF."""
+    longest = Reply.parse("250 " + "x" * 500)
+    assert len(longest.with_status().encode()) == 512
+    with pytest.raises(HandlerFaultError, match="511 bytes"):
+        Reply.parse("250 " + "x" * 501).with_status()
+    own = Reply.parse("550 5.1.1 " + "x" * 500)
+    assert own.with_status() == own

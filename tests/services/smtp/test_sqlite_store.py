@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -14,9 +15,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rr_tcp import ConfigurationError
-from services.smtp import Mail, MailInfo, MailStoreError, open_mail_store
+from services.smtp import Mail, MailInfo, MailStoreError, open_mail_store, sqlite_store
+from services.smtp.delivery import EVENT_BUDGET
+from services.smtp.limits import LARGEST_MESSAGE
 from services.smtp.sqlite_store import SqliteMailStore
 
 ROOT = Path(__file__).parents[3]
@@ -156,6 +160,73 @@ def test_a_store_whose_file_is_taken_away_goes_on_in_a_new_one(store: SqliteMail
     other = SqliteMailStore(path, create=False)
     assert [info.id for info in other.mails()] == ["1" * 32]
     other.close()
+
+
+def test_a_store_that_another_process_keeps_locked_is_an_error_and_stores_nothing(
+    store: SqliteMailStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "BUSY_TIMEOUT", 0.05)
+    store.open()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(MailStoreError, match="locked"):
+            store.add(mail())
+        other.execute("ROLLBACK")
+    assert list(store.mails()) == []
+    store.add(mail())
+    assert len(list(store.mails())) == 1
+
+
+def test_a_store_that_cannot_be_written_is_an_error_and_stores_nothing(store: SqliteMailStore) -> None:
+    """`query_only` stands for permissions, which do not hold for the root user that tests may run as."""
+    store.open()
+    assert store._connection is not None
+    store._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(MailStoreError, match="readonly"):
+        store.add(mail())
+    assert list(store.mails()) == []
+
+
+def test_a_worker_outlives_the_longest_wait_for_the_store() -> None:
+    """The mails of one event may take the budget, and the last of them wait for a lock on top."""
+    pool = yaml.safe_load((ROOT / ".rr.yaml").read_text())["tcp"]["pool"]
+    exec_ttl = float(pool["supervisor"]["exec_ttl"].removesuffix("s"))
+    assert exec_ttl > EVENT_BUDGET + sqlite_store.CLAIM_TIMEOUT + sqlite_store.BUSY_TIMEOUT
+
+
+def test_a_listing_is_read_in_batches_and_leaves_the_log_alone_in_between(
+    store: SqliteMailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that pauses, as `mails | less` does, must not make the log grow for as long."""
+    monkeypatch.setattr(sqlite_store, "BATCH", 3)
+    for number in range(7):
+        store.add(mail(f"{number:032}"))
+    listing = store.mails()
+    seen = [next(listing)]
+    assert store._connection is not None
+    busy, frames, moved = store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert (busy, frames, moved) == (0, 0, 0), "a read that goes on would hold it back"
+    store.add(mail(f"{7:032}"))
+    seen += listing
+    assert [int(info.id) for info in seen] == list(range(8))
+
+
+@pytest.mark.parametrize("column", ["rcpt_tos", "received_at", "mail_options"])
+def test_a_damaged_row_is_an_error_that_names_the_mail(store: SqliteMailStore, column: str) -> None:
+    store.add(mail())
+    assert store._connection is not None
+    store._connection.execute(f"UPDATE mail SET {column} = 'x'")  # noqa: S608 - constants
+    store._connection.commit()
+    with pytest.raises(MailStoreError, match=f"damaged at mail {mail().info.id}"):
+        list(store.mails())
+    with pytest.raises(MailStoreError, match="damaged"):
+        store.get(mail().info.id)
+
+
+def test_the_largest_mail_that_settings_allow_fits_into_a_row(store: SqliteMailStore) -> None:
+    store.open()
+    assert store._connection is not None
+    assert store._connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) > LARGEST_MESSAGE
 
 
 def test_a_full_disk_is_an_error_and_stores_nothing(store: SqliteMailStore) -> None:

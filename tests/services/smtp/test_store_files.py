@@ -1,0 +1,253 @@
+"""The files of the mail store: what happens to acknowledged mail when somebody removes them, and how they are made."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.smtp import MailStoreError, sqlite_store
+from services.smtp.sqlite_store import SqliteMailStore
+from tests.services.smtp.test_sqlite_store import ROOT, mail
+
+_WORKER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from services.smtp import Mail, MailInfo, MailStoreError, sqlite_store
+
+sqlite_store.CLAIM_TIMEOUT = 0.1
+store = sqlite_store.SqliteMailStore(Path(sys.argv[1]))
+for line in sys.stdin:
+    try:
+        store.add(Mail(MailInfo(line.strip(), "", ("a@b",), 0, datetime.now(UTC), "", ""), b""))
+        print("stored", flush=True)
+    except MailStoreError as error:
+        print(error, flush=True)
+store.close()
+"""
+
+
+class Worker:
+    """A process that adds mails when it is told to; it closes the store when the test ends its input."""
+
+    def __init__(self, path: Path) -> None:
+        command = [sys.executable, "-c", _WORKER, str(path)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def add(self, mail_id: str) -> str:
+        """Returns `stored`, or the error."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{mail_id}\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def end(self, *, kill: bool) -> None:
+        if kill:
+            self.process.kill()
+        self.process.communicate(timeout=30)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "mail.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteMailStore]:
+    opened = SqliteMailStore(path)
+    yield opened
+    opened.close()
+
+
+def log_of(path: Path) -> Path:
+    return path.with_name("mail.db-wal")
+
+
+def index_of(path: Path) -> Path:
+    return path.with_name("mail.db-shm")
+
+
+def ids(path: Path) -> set[str]:
+    with contextlib.closing(SqliteMailStore(path, create=False)) as reader:
+        return {info.id for info in reader.mails()}
+
+
+@pytest.mark.parametrize("kills", [(True, True, True), (False, False, False), (False, True, False)])
+@pytest.mark.parametrize("removed", [["mail.db-wal"], ["mail.db-shm"], ["mail.db-wal", "mail.db-shm"]])
+def test_a_log_that_is_removed_while_it_is_in_use_costs_no_acknowledged_mail(
+    path: Path, removed: list[str], kills: tuple[bool, ...]
+) -> None:
+    """Whoever notices moves the mails to the file, and no process writes a second log while another has the first."""
+    numbers = itertools.count()
+    acknowledged, errors = set(), []
+
+    def add(worker: Worker) -> None:
+        mail_id = f"{next(numbers):032}"
+        answer = worker.add(mail_id)
+        if answer == "stored":
+            acknowledged.add(mail_id)
+        else:
+            errors.append(answer)
+
+    with contextlib.ExitStack() as stack:
+        one, other, late = workers = [Worker(path) for _ in kills]
+        for worker in workers:
+            stack.enter_context(worker.process)
+            stack.callback(worker.process.kill)
+        for worker in (one, other, one, other):
+            add(worker)
+        for name in removed:
+            (path.parent / name).unlink()
+        for worker in (one, other, late, one, late, other):
+            add(worker)
+        [error] = errors  # the first to notice must not go on before the second has noticed too
+        assert "was removed while another process has the store open" in error
+        for worker, kill in zip(workers, kills, strict=True):
+            worker.end(kill=kill)
+    assert ids(path) == acknowledged
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_log_that_a_reader_holds_back_keeps_its_mails(store: SqliteMailStore, path: Path) -> None:
+    """They cannot be moved while a read of an older state goes on; then nothing may be acknowledged either."""
+    store.add(mail())
+    with contextlib.closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM mail").fetchall()
+        store.add(mail("1" * 32))
+        log_of(path).unlink()
+        with pytest.raises(MailStoreError, match="while another process reads it"):
+            store.add(mail("2" * 32))
+        reader.execute("ROLLBACK")
+    store.add(mail("3" * 32))
+    assert ids(path) == {"0" * 32, "1" * 32, "3" * 32}
+
+
+def test_a_file_that_is_removed_without_its_log_is_an_error_and_no_new_one_is_made(
+    store: SqliteMailStore, path: Path
+) -> None:
+    """The log would be taken for the new file's: mails would be acknowledged into a file that nobody can read."""
+    store.add(mail())
+    kept = path.rename(path.with_name("kept"))
+    for other in (store, SqliteMailStore(path), store):
+        with pytest.raises(MailStoreError, match="if its mails are not needed"):
+            other.add(mail("1" * 32))
+    assert not path.exists()
+    kept.rename(path)
+    store.add(mail("2" * 32))
+    assert ids(path) == {"0" * 32, "2" * 32}
+
+
+def test_a_file_that_is_replaced_under_its_log_is_an_error(store: SqliteMailStore, path: Path) -> None:
+    store.add(mail())
+    kept = path.rename(path.with_name("kept"))
+    path.write_bytes(kept.read_bytes())
+    for _ in range(2):
+        with pytest.raises(MailStoreError, match="was removed or replaced"):
+            store.add(mail("1" * 32))
+    kept.rename(path)
+    store.add(mail("2" * 32))
+    assert ids(path) == {"0" * 32, "2" * 32}
+
+
+@pytest.mark.parametrize("rest", [log_of, index_of])
+def test_what_is_left_of_another_store_is_not_made_part_of_a_new_one(path: Path, rest: type[Path]) -> None:
+    rest(path).write_bytes(b"of an earlier file")
+    for create in (True, False):
+        with pytest.raises(MailStoreError, match="is there without it: restore the file"):
+            SqliteMailStore(path, create=create).open()
+    assert rest(path).read_bytes() == b"of an earlier file"
+    rest(path).unlink()
+    with contextlib.closing(SqliteMailStore(path)) as store:
+        store.add(mail())
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(SqliteMailStore(path)) as store:
+        store.add(mail())
+    check = SqliteMailStore._check
+
+    def replace_first(store: SqliteMailStore, connection: sqlite3.Connection) -> None:
+        check(store, connection)
+        path.rename(path.with_name("kept")).read_bytes()
+        path.touch()
+
+    monkeypatch.setattr(SqliteMailStore, "_check", replace_first)
+    with pytest.raises(MailStoreError, match="replaced while it was opened"):
+        SqliteMailStore(path).add(mail())
+
+
+def test_every_directory_that_got_a_new_name_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut takes the file's name, and with it mails that were acknowledged."""
+    flush, flushed = os.fsync, set()
+
+    def watched(descriptor: int) -> None:
+        flush(descriptor)
+        flushed.add((os.fstat(descriptor).st_dev, os.fstat(descriptor).st_ino))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    path = tmp_path / "one" / "two" / "mail.db"
+
+    def expected(*directories: Path) -> set[tuple[int, int]]:
+        return {(directory.stat().st_dev, directory.stat().st_ino) for directory in directories}
+
+    with contextlib.closing(SqliteMailStore(path)) as store:
+        store.open()
+        assert flushed == expected(tmp_path, tmp_path / "one", tmp_path / "one" / "two")
+        assert [directory.stat().st_mode & 0o777 for directory in (path.parent, path.parent.parent)] == [0o700, 0o700]
+        flushed.clear()
+        with contextlib.closing(SqliteMailStore(path)) as second:
+            second.open()
+        assert flushed == expected(path.parent), "whoever made the file may have been killed before it came to this"
+
+
+def test_every_commit_is_flushed_to_the_disk_itself(store: SqliteMailStore) -> None:
+    store.open()
+    assert store._connection is not None
+    for name, value in (("synchronous", 2), ("fullfsync", 1), ("checkpoint_fullfsync", 1)):
+        assert store._connection.execute(f"PRAGMA {name}").fetchone() == (value,)
+
+
+def test_a_store_has_its_name_only_once_it_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process that saw it before would take it for a file that is no mail store."""
+    whole = sqlite_store._SCHEMA
+    monkeypatch.setattr(sqlite_store, "_SCHEMA", whole.replace("COMMIT;", "COMMIT; NONSENSE;"))
+    store = SqliteMailStore(path)
+    with pytest.raises(MailStoreError, match="NONSENSE"):
+        store.open()
+    assert not path.exists()
+    assert len(list(path.parent.iterdir())) == 1, "what there is has another name"
+    monkeypatch.setattr(sqlite_store, "_SCHEMA", whole)
+    store.add(mail())
+    store.close()
+    assert [entry.name for entry in path.parent.iterdir()] == ["mail.db"]
+
+
+def test_a_file_system_without_hard_links_will_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with contextlib.closing(SqliteMailStore(path)) as store:
+        store.add(mail())
+        assert store.get(mail().info.id) == mail()
+
+
+def test_a_symbolic_link_names_a_file_that_is_still_to_be_made(tmp_path: Path) -> None:
+    link, target = tmp_path / "mail.db", tmp_path / "disk" / "real.db"
+    link.symlink_to(target)
+    with contextlib.closing(SqliteMailStore(link)) as store:
+        store.add(mail())
+        store.add(mail("1" * 32))
+        assert link.is_symlink()
+        assert ids(target) == ids(link) == {"0" * 32, "1" * 32}
