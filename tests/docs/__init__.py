@@ -1,0 +1,1 @@
+"""The documentation's promises: its code blocks run, its tables name what exists."""
