@@ -1,79 +1,27 @@
 """The Python SDK for RoadRunner's TCP plugin: stateful TCP services over many worker processes.
 
-Start with `App` and `StatefulProtocol`; `TcpWorker` is the lower level, with the official PHP SDK's calls.
+Start with `App` and `StatefulProtocol`; `TcpWorker` is the lower level, with the official PHP SDK's calls. The names
+are listed in `rr_tcp.exports`, which is imported when the first of them is used: a healthcheck, which needs none of
+them, runs every few seconds.
 """
 
-from rr_tcp.access import AccessRules
-from rr_tcp.app import App
-from rr_tcp.connection import Connection
-from rr_tcp.environment import Environment
-from rr_tcp.errors import (
-    CodecError,
-    ConfigurationError,
-    FrameError,
-    HandlerError,
-    HandshakeError,
-    NoEventError,
-    RelayError,
-    ResponseTooLargeError,
-    RPCError,
-    RPCServiceError,
-    RPCTransportError,
-    RRTcpError,
-    SessionDataError,
-    SessionError,
-    SessionStoreError,
-    SessionTooLargeError,
-    TransportError,
-    UnexpectedPayloadError,
-    UnknownServerError,
-    WorkerError,
-)
-from rr_tcp.events import Request, TcpEvent
-from rr_tcp.line_protocol import LineProtocol, LineState
-from rr_tcp.responses import Response, TcpResponse
-from rr_tcp.sessions import SessionStore, StoredSession
-from rr_tcp.stateful import StatefulProtocol
-from rr_tcp.tcp_worker import TcpWorker
-from rr_tcp.worker import Payload, Worker
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AccessRules",
-    "App",
-    "CodecError",
-    "ConfigurationError",
-    "Connection",
-    "Environment",
-    "FrameError",
-    "HandlerError",
-    "HandshakeError",
-    "LineProtocol",
-    "LineState",
-    "NoEventError",
-    "Payload",
-    "RPCError",
-    "RPCServiceError",
-    "RPCTransportError",
-    "RRTcpError",
-    "RelayError",
-    "Request",
-    "Response",
-    "ResponseTooLargeError",
-    "SessionDataError",
-    "SessionError",
-    "SessionStore",
-    "SessionStoreError",
-    "SessionTooLargeError",
-    "StatefulProtocol",
-    "StoredSession",
-    "TcpEvent",
-    "TcpResponse",
-    "TcpWorker",
-    "TransportError",
-    "UnexpectedPayloadError",
-    "UnknownServerError",
-    "Worker",
-    "WorkerError",
-]
+if TYPE_CHECKING:
+    from rr_tcp.exports import *  # noqa: F403 - exactly what rr_tcp.exports.__all__ lists
+else:  # hidden from type checkers, to which a module with __getattr__ would have every name
+
+    def __getattr__(name: str) -> object:
+        """A public name, or their list `__all__`, on its first use (PEP 562)."""
+        if name == "__all__" or not name.startswith("_"):
+            exports = import_module("rr_tcp.exports")
+            if name == "__all__" or name in exports.__all__:
+                return getattr(exports, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """The public names too, for completion."""
+        return sorted({*globals(), *import_module("rr_tcp.exports").__all__})

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import selectors
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, Protocol
@@ -15,6 +16,7 @@ from rr_tcp.environment import Environment
 from rr_tcp.errors import ConfigurationError, HandlerError
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.middleware import Handle, Middleware
+from rr_tcp.process import Forks, end_child
 from rr_tcp.proxied import ProxiedRoute
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, check_ttl
@@ -87,7 +89,7 @@ class App:
         self._middleware: list[Middleware] = []
         self._startup: list[Callback] = []
         self._shutdown: list[Callback] = []
-        self._runner = asyncio.Runner()
+        self._runner = asyncio.Runner(loop_factory=_event_loop)
 
     def add(
         self,
@@ -152,6 +154,11 @@ class App:
 
         return decorate
 
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The names of the servers that have a service, in the order in which they were given one."""
+        return tuple(self._routes)
+
     def use(self, middleware: Middleware) -> None:
         """Puts `middleware` around the handling of every event; the first one added is the outermost."""
         self._middleware.append(middleware)
@@ -161,7 +168,10 @@ class App:
         self._startup.append(callback)
 
     def on_shutdown(self, callback: Callback) -> None:
-        """Calls `callback`, `def` or `async def`, when the worker ends; the last one added is called first."""
+        """Calls `callback`, `def` or `async def`, when the worker ends; the last one added is called first.
+
+        All of them together have 5 seconds (`rr_tcp.process.END_TIMEOUT`).
+        """
         self._shutdown.append(callback)
 
     def handle(self, request: Request) -> Response:
@@ -203,12 +213,16 @@ class App:
             RRTcpError: the line to RoadRunner broke. The process is to end with an error; RoadRunner replaces it.
         """
         tcp_worker = TcpWorker(worker or create_worker())
+        depth = Forks.depth
         try:
             for callback in self._startup:
                 self._call(callback)
             while (request := tcp_worker.wait_request()) is not None:
                 tcp_worker.send(self.handle(request))
         finally:
+            if Forks.depth != depth:
+                end_child()
+            tcp_worker.worker.stopping()
             self.close()
 
     def close(self) -> None:
@@ -249,6 +263,13 @@ class App:
 
 def _around(middleware: Middleware, handle: Handle) -> Handle:
     return lambda request: middleware(request, handle)
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """An event loop that a forked child cannot run: it would wake up in its parent's place."""
+    selector = selectors.DefaultSelector()
+    Forks.close_in_children(selector)
+    return asyncio.SelectorEventLoop(selector)
 
 
 async def _finish(awaitable: Awaitable[Any]) -> Any:

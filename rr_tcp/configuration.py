@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
+
+MAX_WORKERS: Final = 500
+"""RoadRunner's own limit of a pool (pool v1.1.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +23,8 @@ class Configuration:
         rpc: address of the RPC server, `tcp://127.0.0.1:port`.
         workers: number of worker processes.
         delimiter: where RoadRunner cuts the stream. One byte; a longer one closes connections whose packets cut it.
-        exec_ttl: seconds until a hung worker is killed.
+        allocate_timeout: seconds that a worker may take to start, and an event may wait for a free one.
+        exec_ttl: seconds until a hung worker is killed. A reset waits no longer for those that have an event.
         grace_period: seconds that the server's end may take, above `exec_ttl`.
         relay: how workers and server talk: `pipes`, `tcp://host:port` or `unix://path`.
         python: command of the interpreter.
@@ -31,6 +36,7 @@ class Configuration:
     rpc: str
     workers: int = 2
     delimiter: str = "\n"
+    allocate_timeout: float = 60.0
     exec_ttl: float = 20.0
     grace_period: float = 30.0
     relay: str = "pipes"
@@ -50,6 +56,8 @@ class Configuration:
                 },
                 "pool": {
                     "num_workers": self.workers,
+                    "allocate_timeout": f"{self.allocate_timeout:g}s",
+                    "reset_timeout": f"{self.exec_ttl:g}s",
                     "destroy_timeout": f"{self.exec_ttl + 1:g}s",
                     "supervisor": {"watch_tick": "1s", "exec_ttl": f"{self.exec_ttl:g}s"},
                 },

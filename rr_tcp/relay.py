@@ -13,11 +13,16 @@ from typing import Final, Protocol
 
 from rr_tcp.errors import ConfigurationError, RelayError
 from rr_tcp.frame import Frame, FrameDecoder
+from rr_tcp.process import Forks
 
-_READ_SIZE: Final = 256 * 1024
-"""Bytes asked for per read: a typical event comes in one."""
+_READ_SIZE: Final = 64 * 1024
+"""Bytes asked for per read: what a pipe holds, and more than a typical event. A buffer of 128 KiB or more is mapped and
+unmapped by malloc for every read, which costs more than all the rest of an event."""
 
 PIPES: Final = "pipes"
+
+_CLOSED: Final = -1
+"""No file descriptor: never one that somebody else opened since."""
 
 
 class Relay(Protocol):
@@ -43,6 +48,8 @@ class _StreamRelay(abc.ABC):
 
     def __init__(self) -> None:
         self._decoder = FrameDecoder()
+        self._owner = os.getpid()
+        Forks.close_in_children(self)  # it would also keep RoadRunner from seeing that its worker died
 
     @abc.abstractmethod
     def _read(self) -> bytes: ...
@@ -50,19 +57,26 @@ class _StreamRelay(abc.ABC):
     @abc.abstractmethod
     def _write(self, data: bytes) -> None: ...
 
+    @abc.abstractmethod
+    def close(self) -> None: ...
+
     def send(self, frame: Frame) -> None:
         data = frame.encode()
         try:
             self._write(data)
         except OSError as error:
-            raise RelayError(f"cannot send to RoadRunner: {error}") from error
+            self.close()
+            raise self._failure("send to", error) from error
+        except BaseException:  # out of a signal handler: part of the frame may have left, so nothing may follow it
+            self.close()
+            raise
 
     def receive(self) -> Frame | None:
         while (frame := self._decoder.next_frame()) is None:
             try:
                 data = self._read()
             except OSError as error:
-                raise RelayError(f"cannot receive from RoadRunner: {error}") from error
+                raise self._failure("receive from", error) from error
             if not data:
                 if self._decoder.in_frame:
                     raise RelayError("the relay ended in the middle of a frame")
@@ -70,9 +84,17 @@ class _StreamRelay(abc.ABC):
             self._decoder.feed(data)
         return frame
 
+    def _failure(self, what: str, error: OSError) -> RelayError:
+        if os.getpid() != self._owner:
+            return RelayError(
+                f"cannot {what} RoadRunner from a forked child: only the worker itself can. Let the child end by "
+                "os._exit(), or use subprocess or multiprocessing"
+            )
+        return RelayError(f"cannot {what} RoadRunner: {error}")
+
 
 class PipeRelay(_StreamRelay):
-    """A pair of file descriptors, which the relay owns.
+    """A pair of file descriptors, which the relay owns. A child that is forked does not inherit them.
 
     Args:
         read_fd: where frames come from.
@@ -113,12 +135,14 @@ class PipeRelay(_StreamRelay):
 
     def close(self) -> None:
         """Closes both file descriptors."""
-        os.close(self._read_fd)
-        os.close(self._write_fd)
+        fds, self._read_fd, self._write_fd = (self._read_fd, self._write_fd), _CLOSED, _CLOSED
+        for fd in fds:
+            if fd != _CLOSED:
+                os.close(fd)
 
 
 class SocketRelay(_StreamRelay):
-    """A connected stream socket, which the relay owns."""
+    """A connected stream socket, which the relay owns. A child that is forked does not inherit it."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__()

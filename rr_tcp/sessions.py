@@ -112,7 +112,7 @@ class StateCodec(Generic[StateT]):
         """The state from bytes; `SessionDataError` when they are damaged or of another form."""
         try:
             return self._decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: no MessagePack, no UTF-8, or of another form
             raise SessionDataError(
                 f"a stored session is no {self._name}: {error}. It was written by another version or service, or is "
                 "damaged; the connection is closed and its session dropped"

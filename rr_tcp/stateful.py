@@ -10,6 +10,7 @@ from rr_tcp.access import AccessRules
 from rr_tcp.connection import Connection
 from rr_tcp.errors import ConfigurationError, SessionTooLargeError
 from rr_tcp.events import Request, TcpEvent
+from rr_tcp.process import Forks, end_child
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, StateCodec, StateT, StoredSession
 
@@ -200,6 +201,11 @@ class StatefulRoute(Generic[StateT]):
         return data
 
     def _call(self, method: Callable[..., Awaitable[None] | None], *args: Any) -> None:
-        result = method(*args)
-        if result is not None:
-            self._run(result)
+        depth = Forks.depth
+        try:
+            result = method(*args)
+            if result is not None:
+                self._run(result)
+        finally:
+            if Forks.depth != depth:  # a child that the method forked must not touch the session
+                end_child()

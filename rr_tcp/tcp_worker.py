@@ -14,13 +14,13 @@ from rr_tcp.worker import Payload, Worker
 log = logging.getLogger(__name__)
 
 
-class _Context(msgspec.Struct):
+class _Context(msgspec.Struct, gc=False):
     """The plugin's context: always these four strings."""
 
     remote_addr: str
     server: str
     uuid: str
-    event: str
+    event: TcpEvent
 
 
 class TcpWorker:
@@ -52,7 +52,7 @@ class TcpWorker:
             return None
         try:
             context = self._decoder.decode(payload.context)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or of another form
             self.worker.error("not an event of the TCP plugin")
             raise UnexpectedPayloadError(
                 f"RoadRunner's message is no event of its TCP plugin: {error}. Is this worker's command used by "
@@ -60,7 +60,7 @@ class TcpWorker:
             ) from error
         self._last = Request(
             remote_addr=context.remote_addr,
-            event=TcpEvent(context.event),
+            event=context.event,
             body=payload.body,
             connection_uuid=context.uuid,
             server=context.server,
@@ -74,7 +74,7 @@ class TcpWorker:
             body: bytes for the client; only WRITE and WRITECLOSE send them.
             response: what becomes of the connection.
         """
-        self.worker.respond(Payload(body, response.value.encode()))
+        self.worker.respond(Payload(body, response.encode()))
 
     def send(self, response: Response) -> None:
         """Answers the last request with a `Response`."""

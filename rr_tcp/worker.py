@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from threading import get_ident
 
 import msgspec
 
+from rr_tcp import process
 from rr_tcp.environment import Environment
-from rr_tcp.errors import HandshakeError, NoEventError, UnexpectedPayloadError
+from rr_tcp.errors import FrameError, HandshakeError, NoEventError, UnexpectedPayloadError
 from rr_tcp.frame import Flag, Frame
 from rr_tcp.relay import Relay, connect
 
@@ -26,8 +27,7 @@ class _Control(msgspec.Struct):
     stop: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True, gc=False):
     """What RoadRunner asks and a worker answers.
 
     Attributes:
@@ -44,7 +44,8 @@ class Worker:
 
     RoadRunner wants one frame per payload, and an additional one shifts every later answer of the process onto other
     clients' connections (v2025.1.15). So an answer that no payload waits for raises `NoEventError` and is not sent,
-    and asking for the next payload answers a forgotten one with an error.
+    and asking for the next payload answers a forgotten one with an error. Only the thread that took a payload can
+    answer it: another thread's answer could be late, and would go to the next client.
 
     Args:
         relay: where the frames travel.
@@ -54,8 +55,9 @@ class Worker:
     def __init__(self, relay: Relay, *, pid: int | None = None) -> None:
         self._relay = relay
         self._pid = os.getpid() if pid is None else pid
-        self._waiting = False
+        self._asked: int | None = None  # the thread whose answer is due
         self._stopped = False
+        self._owns_process = False
 
     @classmethod
     def create(cls) -> Worker:
@@ -64,13 +66,21 @@ class Worker:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Worker:
-        """The worker that RR_RELAY describes; with pipes, stdin and stdout are taken over (`PipeRelay.from_stdio`)."""
-        return cls(connect(Environment.from_env(env).relay_address))
+        """The worker that RR_RELAY describes: this process, which from now on is nothing else.
+
+        With pipes, stdin and stdout are taken over (`PipeRelay.from_stdio`). SIGINT ends the process at once, as
+        SIGTERM does; RoadRunner replaces it. When RoadRunner tells it to stop or is gone, it has
+        `process.END_TIMEOUT` seconds until it is ended.
+        """
+        process.prepare()
+        worker = cls(connect(Environment.from_env(env).relay_address))
+        worker._owns_process = True
+        return worker
 
     @property
     def answer_due(self) -> bool:
         """Whether a payload was received and not answered yet."""
-        return self._waiting
+        return self._asked is not None
 
     def wait_payload(self) -> Payload | None:
         """The next payload, or None when RoadRunner told the worker to stop or is gone.
@@ -79,20 +89,26 @@ class Worker:
             TransportError: the relay broke or carries no frames.
             UnexpectedPayloadError: a frame of a kind that workers do not get.
         """
-        if self._waiting:
+        if self._asked is not None:
             log.error("an event was not answered; RoadRunner is told that it failed")
             self.error("the worker did not answer")
         while not self._stopped:
             frame = self._relay.receive()
             if frame is None:
-                self._stopped = True
+                self.stopping()
             elif frame.flags & Flag.CONTROL:
                 self._control(frame)
             else:
                 payload = _split(frame)
-                self._waiting = True
+                self._asked = get_ident()
                 return payload
         return None
+
+    def stopping(self) -> None:
+        """Takes no further payload. A process that is nothing but this worker has to end within a limited time."""
+        self._stopped = True
+        if self._owns_process:
+            process.limit_end()
 
     def respond(self, payload: Payload) -> None:
         """Answers the payload that was received last."""
@@ -100,7 +116,7 @@ class Worker:
 
     def error(self, message: str) -> None:
         """Answers that handling the payload failed. The TCP plugin closes the connection; the worker lives on."""
-        self._answer(Frame(message.encode(), Flag.ERROR))
+        self._answer(Frame(message.encode(errors="backslashreplace"), Flag.ERROR))
 
     def stop(self) -> None:
         """Answers that this worker wants to end. RoadRunner replaces it and gives the *same payload* to another worker.
@@ -114,21 +130,25 @@ class Worker:
         self._relay.close()
 
     def _answer(self, frame: Frame) -> None:
-        if not self._waiting:
+        if self._asked != get_ident():
             raise NoEventError(
-                "no event waits for an answer: each event gets exactly one, whether it is respond, read, close, error "
-                "or stop"
+                "no event waits for an answer from this thread: each event gets exactly one, whether it is respond, "
+                "read, close, error or stop, from the thread that took it"
             )
-        self._relay.send(frame)  # when this raises, nothing or part of a frame left: the answer is still due
-        self._waiting = False
+        self._asked = None  # first: whatever interrupts the sending, there is no second answer
+        try:
+            self._relay.send(frame)
+        except FrameError:  # it cannot be encoded, so nothing left: another answer is still due
+            self._asked = get_ident()
+            raise
 
     def _control(self, frame: Frame) -> None:
         try:
             control = msgspec.json.decode(frame.payload, type=_Control)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or of another form
             raise HandshakeError(f"RoadRunner sent an unreadable control frame: {error}") from error
         if control.stop:
-            self._stopped = True
+            self.stopping()
         elif control.pid:
             self._relay.send(Frame(b'{"pid":%d}' % self._pid, Flag.CONTROL | Flag.JSON))
         else:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from typing import NoReturn
 from urllib.parse import urlsplit
 
-from rr_tcp.errors import ConfigurationError, RRTcpError, ServerError
-from rr_tcp.probe import PROBES, Probe
+from rr_tcp.configuration import MAX_WORKERS
+from rr_tcp.errors import ConfigurationError, RRTcpError
+from rr_tcp.foreground import Interrupted, Signals, local_address, run_server
+from rr_tcp.probe import PROBES
 from rr_tcp.server import RoadRunnerServer, check_free
 from services.env_file import environment
 from services.kv import open_store
@@ -31,16 +31,8 @@ READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 40.0
 """Seconds until the server is killed, above `endure.grace_period` of .rr.yaml."""
 
-ENDED = (0, -signal.SIGTERM)
-"""Exit codes of a server that ended as it was told; the second before it had come so far as to listen for signals."""
-
-MAX_WORKERS = 500
-"""RoadRunner's own limit of a pool (pool v1.1.3)."""
-
 PROTOCOLS = {"smtp": "smtp", "echo": "line"}
 """Which probe says that a service answers, by the name of its listener; for others, that it accepts connections."""
-
-_POLL = 0.1  # seconds between two looks at the server and at the signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +48,12 @@ class Listener:
     setting: str
 
 
-class Interrupted(Exception):  # noqa: N818 - no error: somebody wants us to end
-    """A signal asked for the end."""
-
-
-class Signals:
-    """Counts the signals that ask for the end. They only set a mark: an exception could lose a child being started."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._received)
-
-    def check(self) -> None:
-        """Raises `Interrupted` after the first."""
-        if self.count:
-            raise Interrupted
-
-    def _received(self, _number: int, _frame: FrameType | None) -> None:
-        self.count += 1
-
-
 def main() -> int:
     """Runs until interrupted (exit code 0) or until something fails (1, with the reason on stderr)."""
     signals = Signals()
     os.chdir(ROOT)
     try:
-        return run({**defaults(), **environment()}, signals)
+        run({**defaults(), **environment()}, signals)
     except RRTcpError as error:
         sys.stderr.write(f"make run: {error}\n")
         return 1
@@ -90,7 +61,7 @@ def main() -> int:
         return 0
 
 
-def run(env: dict[str, str], signals: Signals) -> int:
+def run(env: dict[str, str], signals: Signals) -> NoReturn:
     """Checks the surroundings, starts the server, waits for its end."""
     settings, smtp, workers = Settings.from_env(env), SmtpSettings.from_env(env), _workers(env)
     host, ports = env["LISTEN_HOST"], {listener.name: _port(env, listener.setting) for listener in listeners()}
@@ -100,24 +71,21 @@ def run(env: dict[str, str], signals: Signals) -> int:
     _check_store(settings.session_store)
 
     server = RoadRunnerServer(ROOT / "bin/rr", CONFIGURATION, cwd=ROOT, env={**env, "PYTHON": sys.executable})
-    signals.check()
-    server.start()
-    try:
-        probes = [partial(_probe, name, _local(host), port, signals) for name, port in ports.items()]
-        server.wait_ready(probes, timeout=READY_TIMEOUT)
-        served = ", ".join(f"{name} on {host}:{port}" for name, port in ports.items())
-        sys.stdout.write(
-            f"ready: {served}; {workers} workers, sessions in {redacted(settings.session_store)}, mails in "
-            f"{redacted(smtp.mail_store)}; Ctrl-C stops\n"
-        )
-        sys.stdout.flush()
-        while (code := server.poll()) is None:
-            signals.check()
-            time.sleep(_POLL)
-    except BaseException:
-        _stop(server, signals)
-        raise
-    raise ServerError(f"the server ended by itself with exit code {code}; its log above says why")
+    served = ", ".join(f"{name} on {host}:{port}" for name, port in ports.items())
+    ready = (
+        f"ready: {served}; {workers} workers, sessions in {redacted(settings.session_store)}, mails in "
+        f"{redacted(smtp.mail_store)}; Ctrl-C stops\n"
+    )
+    run_server(
+        server,
+        signals,
+        probes=[
+            partial(PROBES[PROTOCOLS.get(name, "connect")], local_address(host), port) for name, port in ports.items()
+        ],
+        ready_timeout=READY_TIMEOUT,
+        stop_timeout=STOP_TIMEOUT,
+        on_ready=lambda: _say(ready),
+    )
 
 
 def listeners() -> list[Listener]:
@@ -139,30 +107,9 @@ def redacted(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _probe(name: str, host: str, port: int, signals: Signals) -> None:
-    signals.check()
-    probe: Probe = PROBES[PROTOCOLS.get(name, "connect")]
-    probe(host, port)
-
-
-def _local(host: str) -> str:
-    """Where this machine reaches what listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bare := host.strip("[]"), bare)  # noqa: S104 - compared only
-
-
-def _stop(server: RoadRunnerServer, signals: Signals) -> None:
-    """Ends the server in order; at once on a signal that comes while it ends."""
-    before = signals.count
-    server.terminate()
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while (code := server.poll()) is None and signals.count == before and time.monotonic() < deadline:
-        time.sleep(_POLL)
-    if code is None:
-        server.kill()
-        server.wait()
-    if code not in ENDED:
-        how = "was killed before it had ended in order" if code is None else f"ended with exit code {code}"
-        raise ServerError(f"the server {how}; nothing that was acknowledged is lost")
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _port(env: Mapping[str, str], name: str) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 
 from rr_tcp import App
-from workers import echo, smtp
+from workers import (
+    echo,
+    smtp,
+)
 from workers.settings import new_app
 
 

@@ -1,8 +1,9 @@
 """For tests of services and of the SDK: fakes at the level of frames and sessions, and the real server."""
 
+from rr_tcp.server import find_server
 from rr_tcp.testing.driver import ConnectionDriver, cuts
 from rr_tcp.testing.relay import FakeRelay, event_frame
-from rr_tcp.testing.server import ServedApp, find_server, free_ports, roadrunner, serve_app
+from rr_tcp.testing.server import ServedApp, free_ports, roadrunner, serve_app
 from rr_tcp.testing.store import MemorySessionStore
 
 __all__ = [

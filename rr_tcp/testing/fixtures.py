@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rr_tcp.testing.server import ServedApp, find_server, serve_app
+from rr_tcp.server import find_server
+from rr_tcp.testing.server import ServedApp, serve_app
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,18 +136,6 @@ def serve_app(
         contextlib.closing(RPC(rpc_address)) as rpc,
     ):
         yield ServedApp(server, dict(zip(servers, ports, strict=True)), rpc, rpc_address, log)
-
-
-def find_server() -> Path:
-    """The server binary: RR_BINARY, `bin/rr` here, or `rr` on PATH.
-
-    Raises:
-        ServerError: there is none.
-    """
-    for candidate in (os.environ.get("RR_BINARY"), "bin/rr", shutil.which("rr")):
-        if candidate and Path(candidate).is_file():
-            return Path(candidate).resolve()
-    raise ServerError("there is no RoadRunner server: set RR_BINARY to one, or run `make rr` for bin/rr")
 
 
 def _quoted(log: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,11 @@ READY_TIMEOUT = 90.0  # seconds until a stack must say that it is ready
 STOP_TIMEOUT = 60.0  # seconds until it must be gone; above the grace period of every configuration
 CONTAINER_START_TIMEOUT = 600.0  # seconds; images may have to be built
 
+PORT_SETTINGS = dict(
+    re.findall(r"^    (\w+):\n\s+addr: .*\$\{(\w+_PORT):-\d+\}", (ROOT / ".rr.yaml").read_text(), re.MULTILINE)
+)
+"""The variables with the services' ports, by the names of their listeners."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -33,6 +39,9 @@ class Target(Protocol):
 
     smtp: Address
     echo: Address
+
+    def address(self, service: str) -> Address:
+        """Where a service listens, by the name of its listener."""
 
     def mails(self) -> list[dict[str, Any]]:
         """What the documented command line lists."""
@@ -59,13 +68,12 @@ class NativeTarget:
     """`make run`'s program, on free ports, with stores of its own."""
 
     def __init__(self, directory: Path, env: Mapping[str, str]) -> None:
-        smtp_port, echo_port, rpc_port = free_ports(3)
-        self.smtp = Address("127.0.0.1", smtp_port)
-        self.echo = Address("127.0.0.1", echo_port)
+        rpc_port, *ports = free_ports(1 + len(PORT_SETTINGS))
+        self._ports = dict(zip(PORT_SETTINGS, ports, strict=True))
+        self.smtp, self.echo = self.address("smtp"), self.address("echo")
         self._env = {
             **os.environ,
-            "SMTP_PORT": str(smtp_port),
-            "ECHO_PORT": str(echo_port),
+            **_settings(self._ports),
             "RPC_PORT": str(rpc_port),
             "SESSION_STORE": f"lmdb://{directory}/sessions",
             "MAIL_STORE": f"sqlite:///{directory}/mail.db",
@@ -74,6 +82,9 @@ class NativeTarget:
         }
         self._log = directory / "stack.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def address(self, service: str) -> Address:
+        return Address("127.0.0.1", self._ports[service])
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -123,11 +134,13 @@ class ComposeTarget:
     """The Compose stack under a project name of its own, on free ports."""
 
     def __init__(self, project: str) -> None:
-        smtp_port, echo_port = free_ports(2)
-        self.smtp = Address("127.0.0.1", smtp_port)
-        self.echo = Address("127.0.0.1", echo_port)
-        self._env = {**os.environ, "SMTP_PORT": str(smtp_port), "ECHO_PORT": str(echo_port)}
+        self._ports = dict(zip(PORT_SETTINGS, free_ports(len(PORT_SETTINGS)), strict=True))
+        self.smtp, self.echo = self.address("smtp"), self.address("echo")
+        self._env = {**os.environ, **_settings(self._ports)}
         self._compose = ["docker", "compose", "--env-file", os.devnull, "--project-name", project]
+
+    def address(self, service: str) -> Address:
+        return Address("127.0.0.1", self._ports[service])
 
     def up(self) -> None:
         self.down()  # what an earlier run that was killed left behind
@@ -173,6 +186,10 @@ class ComposeTarget:
             capture_output=True,
             stdin=subprocess.DEVNULL,
         ).stdout
+
+
+def _settings(ports: Mapping[str, int]) -> dict[str, str]:
+    return {PORT_SETTINGS[service]: str(port) for service, port in ports.items()}
 
 
 @contextlib.contextmanager

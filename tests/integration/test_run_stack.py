@@ -18,7 +18,7 @@ import pytest
 from rr_tcp.testing import free_ports, roadrunner
 from scripts.run_stack import redacted
 from tests.e2e.clients import RawClient, echo_lines
-from tests.e2e.targets import NativeTarget, native
+from tests.e2e.targets import PORT_SETTINGS, NativeTarget, native
 from tests.integration.conftest import ROOT, accepts, process_exists
 from tests.support.servers import running_redis
 from tests.support.waiting import wait_until
@@ -79,7 +79,8 @@ def run_stack(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def ports() -> dict[str, str]:
-    return dict(zip(("SMTP_PORT", "ECHO_PORT", "RPC_PORT"), map(str, free_ports(3)), strict=True))
+    settings = [*PORT_SETTINGS.values(), "RPC_PORT"]
+    return dict(zip(settings, map(str, free_ports(len(settings))), strict=True))
 
 
 @pytest.mark.parametrize("setting", ["SMTP_PORT", "ECHO_PORT", "RPC_PORT"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -12,8 +13,6 @@ import pytest
 import yaml
 
 from scripts.run_stack import STOP_TIMEOUT, defaults, listeners
-from services.echo import EchoSettings
-from services.smtp import SmtpSettings
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,20 +67,36 @@ def test_make_run_knows_every_listener_and_its_default_port() -> None:
         assert servers[listener.name]["addr"].endswith(f":${{{listener.setting}:-{defaults()[listener.setting]}}}")
 
 
+def test_compose_publishes_every_listener_on_its_default_port() -> None:
+    published = [
+        port.partition(":-127.0.0.1}:")[2] for port in load("docker-compose.yml")["services"]["stack"]["ports"]
+    ]
+    ports = {listener.setting: defaults()[listener.setting] for listener in listeners()}
+    assert published == [f"${{{setting}:-{port}}}:{port}" for setting, port in ports.items()]
+
+
+def services_settings() -> list[Any]:
+    """The settings of every service that has a listener: `MyChatSettings` of the package `services.my_chat`."""
+    names = [listener.name for listener in listeners()]
+    return [
+        getattr(importlib.import_module(f"services.{name}"), "".join(map(str.capitalize, name.split("_"))) + "Settings")
+        for name in names
+    ]
+
+
 def test_the_example_settings_are_the_defaults() -> None:
-    example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", text(".env.example"), re.MULTILINE))
+    example = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", text(".env.example"), re.MULTILINE))
     assert defaults().items() <= example.items()
-    assert Settings.from_env(example) == Settings.from_env({})
-    assert SmtpSettings.from_env(example) == SmtpSettings.from_env({})
-    assert EchoSettings.from_env(example) == EchoSettings.from_env({})
+    for settings in (Settings, *services_settings()):
+        assert settings.from_env(example) == settings.from_env({})
 
 
 def test_every_setting_that_the_code_reads_is_in_the_example() -> None:
     """RoadRunner's own variables and what only a Dockerfile or script sets are not for users."""
     read = set()
-    for path in [*ROOT.glob("services/**/*.py"), *ROOT.glob("workers/*.py"), ROOT / "rr_tcp/__main__.py"]:
-        read |= set(re.findall(r'(?:env\.get|environ\.get|_positive)\((?:env, )?"([A-Z_]+)"', path.read_text()))
-    example = set(re.findall(r"^#([A-Z_]+)=", text(".env.example"), re.MULTILINE))
+    for path in [*ROOT.glob("services/**/*.py"), *ROOT.glob("workers/*.py"), *ROOT.glob("rr_tcp/cli/*.py")]:
+        read |= set(re.findall(r'(?:env\.get|environ\.get|_positive)\((?:env, )?"([A-Z0-9_]+)"', path.read_text()))
+    example = set(re.findall(r"^#([A-Z0-9_]+)=", text(".env.example"), re.MULTILINE))
     assert read
     assert read <= example
 

@@ -1,0 +1,22 @@
+"""The service sample in a pool of its own; `all.py` adds it to the shared one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from rr_tcp import App
+from services.sample import SampleProtocol, SampleSettings
+from workers.settings import new_app
+
+
+def add_to(app: App, env: Mapping[str, str]) -> None:
+    """Lets the service handle the server `sample`."""
+    app.add("sample", SampleProtocol(SampleSettings.from_env(env)))
+
+
+def build_app() -> App:
+    """The App of this process, from its environment."""
+    app = new_app(os.environ)
+    add_to(app, os.environ)
+    return app

@@ -1,0 +1,72 @@
+"""The names that `from rr_tcp import ...` knows, and where each is defined."""
+
+from rr_tcp.access import AccessRules
+from rr_tcp.app import App
+from rr_tcp.connection import Connection
+from rr_tcp.environment import Environment
+from rr_tcp.errors import (
+    CodecError,
+    ConfigurationError,
+    FrameError,
+    HandlerError,
+    HandshakeError,
+    NoEventError,
+    RelayError,
+    ResponseTooLargeError,
+    RPCError,
+    RPCServiceError,
+    RPCTransportError,
+    RRTcpError,
+    SessionDataError,
+    SessionError,
+    SessionStoreError,
+    SessionTooLargeError,
+    TransportError,
+    UnexpectedPayloadError,
+    WorkerError,
+)
+from rr_tcp.events import Request, TcpEvent
+from rr_tcp.line_protocol import LineProtocol, LineState
+from rr_tcp.responses import Response, TcpResponse
+from rr_tcp.sessions import SessionStore, StoredSession
+from rr_tcp.stateful import StatefulProtocol
+from rr_tcp.tcp_worker import TcpWorker
+from rr_tcp.worker import Payload, Worker
+
+__all__ = [
+    "AccessRules",
+    "App",
+    "CodecError",
+    "ConfigurationError",
+    "Connection",
+    "Environment",
+    "FrameError",
+    "HandlerError",
+    "HandshakeError",
+    "LineProtocol",
+    "LineState",
+    "NoEventError",
+    "Payload",
+    "RPCError",
+    "RPCServiceError",
+    "RPCTransportError",
+    "RRTcpError",
+    "RelayError",
+    "Request",
+    "Response",
+    "ResponseTooLargeError",
+    "SessionDataError",
+    "SessionError",
+    "SessionStore",
+    "SessionStoreError",
+    "SessionTooLargeError",
+    "StatefulProtocol",
+    "StoredSession",
+    "TcpEvent",
+    "TcpResponse",
+    "TcpWorker",
+    "TransportError",
+    "UnexpectedPayloadError",
+    "Worker",
+    "WorkerError",
+]
