@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 import lmdb
@@ -66,6 +67,32 @@ class _FullError(SessionStoreError):
     """No room for what the call writes; nothing of it is written."""
 
 
+class _Transaction:
+    """One transaction; what LMDB and the file system raise in it becomes the store's errors.
+
+    Two of them stand around every event: a class, because a generator would cost several times as much.
+    """
+
+    __slots__ = ("_failed", "_txn")
+
+    def __init__(self, txn: lmdb.Transaction[bytes], failed: Callable[[BaseException], SessionStoreError]) -> None:
+        self._txn = txn
+        self._failed = failed
+
+    def __enter__(self) -> lmdb.Transaction[bytes]:
+        return self._txn.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._txn.__exit__(kind, error, traceback)  # commits, or aborts when the block raised
+        except (lmdb.Error, OSError) as failure:
+            raise self._failed(failure) from failure
+        if isinstance(error, lmdb.Error | OSError):
+            raise self._failed(error) from error
+
+
 class LMDBStore:
     """A `SessionStore` in a directory.
 
@@ -84,6 +111,9 @@ class LMDBStore:
         self._pid = os.getpid()
         self._seen = SeenBulk()
         self._writes = 0
+        # The last record that was read: an event's `save` finds what its `load` decoded.
+        self._decoded_data: bytes | None = None
+        self._decoded = Record(b""), 0.0
         self._sweep_from = b""
         try:
             for path in (*reversed(directory.parents), directory):
@@ -135,7 +165,9 @@ class LMDBStore:
                     self._seen.check(key, 0)
                 self._drop_bulk(txn, key.encode())
                 record = Record(b"")
-            self._check_room(txn, len(state) + len(append))
+            growth = len(append) + len(state) - len(record.state)
+            if growth > 0:
+                self._check_room(txn, growth)
             size, index = record.bulk_size + len(append), record.next_chunk
             if append:
                 txn.put(_chunk_key(key.encode(), index), append, db=self._bulk)
@@ -218,26 +250,30 @@ class LMDBStore:
             with self._transaction(write=True) as txn:
                 change(txn)
 
-    @contextmanager
-    def _transaction(self, *, write: bool = False) -> Iterator[lmdb.Transaction[bytes]]:
+    def _transaction(self, *, write: bool = False) -> _Transaction:
         if os.getpid() != self._pid:
             raise SessionStoreError(
                 f"the session store {self._directory} was opened before a fork: open it in the process that uses it"
             )
-        with self._errors(), self._env.begin(write=write) as txn:
-            yield txn
+        try:
+            return _Transaction(self._env.begin(write=write), self._failed)
+        except lmdb.Error as error:
+            raise self._failed(error) from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Makes what LMDB and the file system raise into the store's errors."""
         try:
             yield
-        except (lmdb.MapFullError, lmdb.DiskError) as error:
-            raise self._full(str(error)) from error
         except (lmdb.Error, OSError) as error:
-            raise SessionStoreError(
-                f"the session store {self._directory} failed: {error}. Check the space on its file system"
-            ) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: BaseException) -> SessionStoreError:
+        if isinstance(error, lmdb.MapFullError | lmdb.DiskError):
+            return self._full(str(error))
+        return SessionStoreError(
+            f"the session store {self._directory} failed: {error}. Check the space on its file system"
+        )
 
     def _full(self, why: str) -> _FullError:
         return _FullError(
@@ -264,7 +300,10 @@ class LMDBStore:
         data = txn.get(key.encode(), db=self._sessions)
         if data is None:
             return None
-        record, expires = decode_record(key, data)
+        if data != self._decoded_data:
+            self._decoded = decode_record(key, data)
+            self._decoded_data = data
+        record, expires = self._decoded
         return record if self._clock() < expires else None
 
     def _put(self, txn: lmdb.Transaction[bytes], key: str, record: Record, ttl: float) -> None:

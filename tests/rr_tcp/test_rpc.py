@@ -142,7 +142,7 @@ def test_bytes_that_are_no_frame_are_a_transport_error(rpc: RPC, server: FakeSer
         rpc.call("rpc.Version", payload=True)
 
 
-class NoFrame(Frame):
+class NoFrame(Frame, frozen=True):
     def encode(self) -> bytes:
         return b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
