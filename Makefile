@@ -7,8 +7,13 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 PY := .venv/bin/python
+UNIT_TESTS := tests/rr_tcp tests/services tests/tools tests/project tests/fuzz tests/bench
 # What `make test` and `make e2e` hand to pytest, e.g. PYTEST_ARGS='-k smtp -x'
 PYTEST_ARGS ?=
+# What `make bench-sdk` hands to the benchmark, e.g. BENCH_ARGS='--rounds 20'
+BENCH_ARGS ?=
+# How long `make fuzz` looks for inputs
+SECONDS ?= 60
 # Compose project of `make e2e`: its own, so that tearing it down never touches yours
 E2E_PROJECT ?= rr-tcp-e2e
 
@@ -37,11 +42,11 @@ types: .venv/.dev ## Check types (mypy --strict)
 
 .PHONY: unit
 unit: .venv/.dev rr redis ## Run the unit tests and the contract tests of the stores
-	$(PY) -m pytest tests/rr_tcp tests/services tests/tools tests/project $(PYTEST_ARGS)
+	$(PY) -m pytest $(UNIT_TESTS) $(PYTEST_ARGS)
 
 .PHONY: integration
-integration: .venv/.dev rr redis ## Run the tests against the real RoadRunner and Redis
-	$(PY) -m pytest tests/integration $(PYTEST_ARGS)
+integration: .venv/.dev rr redis ## Run the tests against the real RoadRunner and Redis, and what the docs say
+	$(PY) -m pytest tests/integration tests/packaging tests/docs $(PYTEST_ARGS)
 
 .PHONY: e2e-native
 e2e-native: .venv/.dev rr ## Run the end-to-end tests against `make run`'s stack
@@ -51,9 +56,27 @@ e2e-native: .venv/.dev rr ## Run the end-to-end tests against `make run`'s stack
 e2e: require-docker .venv/.dev ## Run the end-to-end tests against the Compose stack (needs Docker)
 	$(PY) -m pytest tests/e2e --target compose --compose-project $(E2E_PROJECT) $(PYTEST_ARGS)
 
+.PHONY: test-pythons
+test-pythons: rr redis ## Run the unit tests on every Python from 3.11 to 3.13 that the machine has
+	@scripts/test-pythons $(UNIT_TESTS) $(PYTEST_ARGS)
+
+.PHONY: fuzz
+fuzz: .venv/.fuzz ## Fuzz every target, SECONDS=60 in all, and send one worker a million events
+	$(PY) -m tests.fuzz --seconds $(SECONDS)
+	$(PY) -m tests.fuzz.memory
+
 .PHONY: require-docker
 require-docker:
 	@scripts/require-docker
+
+.PHONY: bench-sdk
+bench-sdk: .venv/.dev rr redis ## Compare the SDK with a worker that does no work (needs Go; BENCH_ARGS=--quick to try)
+	$(PY) -m bench.sdk $(BENCH_ARGS)
+
+.PHONY: docs
+docs: .venv/.docs ## Build the documentation as site/; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo 'docs: open site/index.html'
 
 .PHONY: format
 format: .venv/.dev ## Format the code and apply safe lint fixes
@@ -74,10 +97,14 @@ lock: .venv/.dev ## Resolve the dependencies anew and pin them by hash
 	  --no-emit-index-url --extra services pyproject.toml -o requirements.lock
 	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --extra services --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --group docs -c requirements-dev.lock -o requirements-docs.lock
+	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --group fuzz -c requirements-dev.lock -o requirements-fuzz.lock
 
 .PHONY: clean
 clean: ## Remove what make made, but no mail (var/)
-	rm -rf .venv bin .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv bin site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/.runtime: requirements.lock scripts/setup-venv
 	@scripts/setup-venv requirements.lock
@@ -86,3 +113,11 @@ clean: ## Remove what make made, but no mail (var/)
 .venv/.dev: requirements-dev.lock scripts/setup-venv
 	@scripts/setup-venv requirements-dev.lock
 	@touch $@ .venv/.runtime
+
+.venv/.fuzz: requirements-fuzz.lock .venv/.dev scripts/setup-venv
+	@scripts/setup-venv requirements-fuzz.lock
+	@touch $@
+
+.venv/.docs: requirements-docs.lock .venv/.dev scripts/setup-venv
+	@scripts/setup-venv requirements-docs.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""The wheel, as somebody has it who never saw this repository."""
