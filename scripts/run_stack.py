@@ -103,8 +103,8 @@ def defaults() -> dict[str, str]:
 
 def redacted(url: str) -> str:
     """A store's URL without user and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    host = urlsplit(url).netloc
+    return url.replace(host, host.rpartition("@")[2], 1) if host else url
 
 
 def _say(text: str) -> None:

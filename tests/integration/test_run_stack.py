@@ -138,6 +138,13 @@ def test_a_stores_url_is_shown_without_user_and_password(user_info: str) -> None
     assert redacted(f"redis://{user_info}redis.test:6379/0") == "redis://redis.test:6379/0"
 
 
+@pytest.mark.parametrize(
+    "url", ["lmdb:///dev/shm/sessions", "sqlite:////var/mail.db", "redis://h/0", "rrkv://sessions"]
+)
+def test_a_stores_url_without_them_is_shown_as_it_is(url: str) -> None:
+    assert redacted(url) == url
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_make_run_ends_with_everything_it_started(
     number: signal.Signals, ports: dict[str, str], tmp_path: Path
