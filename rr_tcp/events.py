@@ -47,9 +47,12 @@ class Request:
         return split_remote_addr(self.remote_addr)[0]
 
 
+_PORT_DIGITS = 5
+
+
 def split_remote_addr(remote_addr: str) -> tuple[str, int]:
     """`host:port` or `[host]:port` as host and port; port 0 where there is none."""
     host, colon, port = remote_addr.rpartition(":")
-    if not colon or not port.isdecimal():
+    if not colon or not (port.isascii() and port.isdecimal()) or len(port) > _PORT_DIGITS:
         return remote_addr, 0
     return host.removeprefix("[").removesuffix("]"), int(port)

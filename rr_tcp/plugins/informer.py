@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -39,7 +40,7 @@ class _Worker(msgspec.Struct):
     """A worker as RoadRunner describes it (pool v1.1.3, process.State)."""
 
     pid: int
-    created: int  # nanoseconds since the epoch
+    created: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # nanoseconds since the epoch
     command: str
     status: str = msgspec.field(name="statusStr")
     executions: int = msgspec.field(name="numExecs")

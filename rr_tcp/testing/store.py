@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
 from rr_tcp.sessions import StoredSession, check_ttl
+
+SWEEP_EVERY: Final = 256
+"""Writing calls between two sweeps, which drop the sessions and tombstones whose time is over."""
 
 
 @dataclass(slots=True)
@@ -28,6 +32,7 @@ class MemorySessionStore:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
+        self._writes = 0
         self._loaded = "", 0  # the last key that was loaded, and how much bulk data it had
 
     def load(self, key: str) -> StoredSession | None:
@@ -44,7 +49,7 @@ class MemorySessionStore:
         if not truncate and self._loaded[0] == key and len(bulk) < self._loaded[1]:
             raise SessionStoreError(f"the time of session {key} was over while its event was handled")
         self._loaded = "", 0
-        self._entries[key] = _Entry(state, bulk + append, closed=False, expires=self._clock() + ttl)
+        self._put(key, _Entry(state, bulk + append, closed=False, expires=self._clock() + ttl))
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""
@@ -57,7 +62,7 @@ class MemorySessionStore:
         """See `SessionStore.end`."""
         check_ttl(ttl)
         self._loaded = "", 0
-        self._entries[key] = _Entry(state, b"", closed=True, expires=self._clock() + ttl)
+        self._put(key, _Entry(state, b"", closed=True, expires=self._clock() + ttl))
 
     def delete(self, key: str) -> None:
         """See `SessionStore.delete`."""
@@ -69,6 +74,13 @@ class MemorySessionStore:
 
     def close(self) -> None:
         """Does nothing: the sessions are the object's."""
+
+    def _put(self, key: str, entry: _Entry) -> None:
+        self._entries[key] = entry
+        self._writes += 1
+        if self._writes % SWEEP_EVERY == 0:
+            now = self._clock()
+            self._entries = {key: entry for key, entry in self._entries.items() if entry.expires > now}
 
     def _live(self, key: str) -> _Entry | None:
         entry = self._entries.get(key)

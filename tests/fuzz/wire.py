@@ -56,17 +56,19 @@ def frames(data: bytes) -> None:
 def sealed_frames(data: bytes) -> None:
     """The same with right checksums, which no fuzzer guesses.
 
-    Input is two cuts, then header length in words, flags, payload length and content again and again.
+    Input is two cuts, then header length in words, flags, payload length, by how many bits more the header announces,
+    options and payload again and again.
     """
-    cuts, rest = take(data, 3)
+    cuts, rest = take(data, 2)
     stream = bytearray()
     while rest:
-        head, rest = take(rest, 4)
-        protected = struct.pack("<BBI", head[0], head[1], int.from_bytes(head[2:4], "little"))
-        content = max(0, (head[0] & 0x0F) - 3) * 4 + int.from_bytes(head[2:4], "little")
-        stream += protected + struct.pack("<IH", crc32(protected), 0) + rest[:content]
-        rest = rest[content:]
-    frames(b"\x02" + cuts[:2] + bytes(stream))
+        head, rest = take(rest, 5)
+        words, flags, length, shift = struct.unpack("<BBHB", head)
+        protected = struct.pack("<BBI", words, flags, length << shift % 17)
+        size = 4 * max(0, (words & 0x0F) - HEADER_SIZE // 4) + length
+        stream += protected + struct.pack("<IH", crc32(protected), 0) + rest[:size]
+        rest = rest[size:]
+    frames(b"\x02" + cuts + bytes(stream))
 
 
 class _Lines(LineProtocol[LineState]):
@@ -170,4 +172,4 @@ def rpc(data: bytes) -> None:
 def sealed(payload: bytes, flags: int = 0, options: int = 0) -> bytes:
     """A frame as the target `sealed_frames` reads it."""
     words = HEADER_SIZE // 4 + options
-    return struct.pack("<BBH", 0x10 | words, flags, len(payload)) + bytes(4 * options) + payload
+    return struct.pack("<BBHB", 0x10 | words, flags, len(payload), 0) + bytes(4 * options) + payload

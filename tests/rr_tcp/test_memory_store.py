@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from rr_tcp.testing import MemorySessionStore
-
-__all__ = [name for name in dir() if name.startswith("test_")]
+from rr_tcp.testing.store import SWEEP_EVERY
+from tests.services.kv import test_contract as contract
 
 
 @dataclass
@@ -38,3 +38,50 @@ def key() -> str:
 @pytest.fixture
 def new_key() -> Callable[[], str]:
     return lambda: str(uuid.uuid4())
+
+
+def test_what_is_over_takes_no_memory() -> None:
+    """A pool of one worker may run on it for months: each connection leaves a tombstone."""
+    now = 0.0
+    store = MemorySessionStore(lambda: now)
+    for number in range(10 * SWEEP_EVERY):
+        now += 1.0
+        store.save(f"{number}", b"state", ttl=60)
+        store.end(f"{number}", ttl=60)
+    assert len(store._entries) <= 60 + SWEEP_EVERY
+
+
+# The contract's tests that need neither other processes nor a vandal; pytest finds them by their names here.
+test_a_session_that_expires_while_its_event_is_handled_is_not_saved_without_its_beginning = (
+    contract.test_a_session_that_expires_while_its_event_is_handled_is_not_saved_without_its_beginning
+)
+test_a_session_that_never_was_is_none = contract.test_a_session_that_never_was_is_none
+test_a_session_without_bulk_data_has_none_to_read = contract.test_a_session_without_bulk_data_has_none_to_read
+test_a_state_is_any_bytes = contract.test_a_state_is_any_bytes
+test_a_time_to_live_that_some_backend_cannot_keep_is_refused = (
+    contract.test_a_time_to_live_that_some_backend_cannot_keep_is_refused
+)
+test_a_working_store_passes_its_check = contract.test_a_working_store_passes_its_check
+test_an_expired_session_that_nobody_loaded_starts_afresh = (
+    contract.test_an_expired_session_that_nobody_loaded_starts_afresh
+)
+test_bulk_data_of_no_session_is_an_error = contract.test_bulk_data_of_no_session_is_an_error
+test_delete_removes_session_and_tombstone_and_bears_neither = (
+    contract.test_delete_removes_session_and_tombstone_and_bears_neither
+)
+test_end_leaves_a_tombstone_with_its_state_and_no_bulk_data = (
+    contract.test_end_leaves_a_tombstone_with_its_state_and_no_bulk_data
+)
+test_end_of_a_session_that_never_was_makes_a_tombstone = contract.test_end_of_a_session_that_never_was_makes_a_tombstone
+test_one_call_replaces_the_state_and_appends_to_the_bulk_data = (
+    contract.test_one_call_replaces_the_state_and_appends_to_the_bulk_data
+)
+test_save_over_a_tombstone_starts_without_bulk_data = contract.test_save_over_a_tombstone_starts_without_bulk_data
+test_save_replaces_the_state = contract.test_save_replaces_the_state
+test_sessions_do_not_mix = contract.test_sessions_do_not_mix
+test_truncate_drops_the_older_bulk_data_before_appending = (
+    contract.test_truncate_drops_the_older_bulk_data_before_appending
+)
+test_truncate_of_a_session_that_never_was_is_a_plain_save = (
+    contract.test_truncate_of_a_session_that_never_was_is_a_plain_save
+)

@@ -127,6 +127,13 @@ def test_a_request_carries_what_the_plugin_sends() -> None:
     assert (request.server, request.connection_uuid) == ("echo", "u-1")
 
 
+@pytest.mark.parametrize("port", ["", "x", "\u0661", "1" * 5000])
+def test_an_address_without_a_port_is_all_host(port: str) -> None:
+    request = TcpWorker(Worker(FakeRelay([event_frame("DATA", remote_addr=f"host:{port}")]))).wait_request()
+    assert request is not None
+    assert request.remote_host == f"host:{port}"
+
+
 def test_an_event_of_a_newer_plugin_is_unknown_and_no_error() -> None:
     request = TcpWorker(Worker(FakeRelay([event_frame("PAUSED")]))).wait_request()
     assert request is not None
