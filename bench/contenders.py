@@ -17,8 +17,8 @@ from bench.errors import BenchError
 from bench.programs import ROOT
 from bench.workers import SERVER, build_function, build_stateful
 from rr_tcp.errors import SessionStoreError
+from rr_tcp.stores import open_store
 from rr_tcp.testing import find_server, free_ports, serve_app
-from services.kv import open_store
 
 WORKERS = 2
 

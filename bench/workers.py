@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from rr_tcp import App, Connection, Request, StatefulProtocol, TcpEvent, TcpWorker, Worker
-from services.kv import open_store
+from rr_tcp.stores import open_store
 
 SERVER = "echo"
 """The server's name in RoadRunner's configuration."""

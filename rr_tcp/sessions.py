@@ -4,7 +4,7 @@ A session is two things: a small *state*, replaced on every event, and *bulk* by
 grow until they are dropped. They are apart because rewriting a growing body on every packet costs O(n^2). `App` loads
 a session before each event and saves it after, one store call each way.
 
-The backends live with the services (`services.kv`); the SDK only knows this protocol.
+The backends are `rr_tcp.stores`; all else in the SDK only knows this protocol.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from rr_tcp.errors import ConfigurationError, RRTcpError
 from rr_tcp.foreground import Interrupted, Signals, local_address, run_server
 from rr_tcp.probe import PROBES
 from rr_tcp.server import RoadRunnerServer, check_free
+from rr_tcp.stores import open_store
 from services.env_file import environment
-from services.kv import open_store
 from services.smtp import SmtpSettings
 from workers.settings import Settings
 

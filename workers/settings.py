@@ -11,7 +11,7 @@ from pathlib import Path
 from rr_tcp import App, ConfigurationError, Environment
 from rr_tcp.app import SESSION_TTL
 from rr_tcp.sessions import MAX_TTL, MIN_TTL
-from services.kv import open_store
+from rr_tcp.stores import open_store
 
 _SHM = Path("/dev/shm")  # noqa: S108 - anybody may write here; the store refuses a directory that is not ours alone
 

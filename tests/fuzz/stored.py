@@ -9,8 +9,8 @@ import msgspec
 
 from rr_tcp.errors import SessionDataError
 from rr_tcp.sessions import StateCodec
+from rr_tcp.stores.record import FORMAT, decode_record, encode_record, expiry_of
 from services.echo.protocol import EchoState
-from services.kv.record import FORMAT, decode_record, encode_record, expiry_of
 from services.smtp.state import SmtpState
 
 

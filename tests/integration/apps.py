@@ -10,7 +10,7 @@ import time
 import msgspec
 
 from rr_tcp import App, Connection, Request, Response, StatefulProtocol, TcpEvent, TcpResponse
-from services.kv import open_store
+from rr_tcp.stores import open_store
 
 
 class Lines(msgspec.Struct, forbid_unknown_fields=True):

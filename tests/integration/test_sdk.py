@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rr_tcp.stores import open_store
 from rr_tcp.testing import ServedApp
-from services.kv import open_store
 from tests.integration.conftest import ServeApp, connect, process_exists, receive_all
 from tests.support.waiting import wait_until
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from rr_tcp import App, Connection, NoEventError, Payload, Request, StatefulProtocol, TcpEvent, Worker
-from services.kv import open_store
+from rr_tcp.stores import open_store
 
 ERROR_REPLY = b"Something went wrong\r\n"
 NOISE = b"noise on stdout\n" * 1000

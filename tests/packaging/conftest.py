@@ -50,9 +50,19 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def user_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a new environment into which only the wheel was installed, with what it asks for."""
-    directory = tmp_path_factory.mktemp("user")
+    return install(str(wheel), tmp_path_factory.mktemp("user"))
+
+
+@pytest.fixture(scope="session")
+def lmdb_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the extra `lmdb`."""
+    return install(f"{wheel}[lmdb]", tmp_path_factory.mktemp("lmdb-user"))
+
+
+def install(requirement: str, directory: Path) -> Path:
+    """The interpreter of a new environment with the requirement alone."""
     uv = [sys.executable, "-m", "uv"]
     run([*uv, "venv", "--quiet", "--python", sys.executable, "env"], directory)
     python = directory / "env/bin/python"
-    run([*uv, "pip", "install", "--quiet", "--python", python, wheel], directory)
+    run([*uv, "pip", "install", "--quiet", "--python", python, requirement], directory)
     return python

@@ -15,23 +15,20 @@ from tests.packaging.conftest import ROOT, run
 
 README = (ROOT / "README.md").read_text()
 
-OWN_STORE = ("from services.kv import open_store", "from rr_tcp.testing import MemorySessionStore")
-"""The README's store is the repository's; one worker does with the SDK's own."""
-
 
 def readme_service() -> str:
-    """The README's example with a session store that the wheel has."""
-    [service] = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    service = service.replace(*OWN_STORE)
-    return re.sub(r'open_store\("[^"]+"\)', "MemorySessionStore()", service)
+    """The README's example."""
+    [block] = re.finditer(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return block[1]
 
 
 def test_every_module_can_be_imported_where_only_msgspec_is(user_python: Path, tmp_path: Path) -> None:
-    """But for pytest's fixtures, which need pytest, and the templates, which are no modules yet."""
+    """But for pytest's fixtures and the stores' drivers, and the templates, which are no modules yet."""
     code = """
 import importlib, pkgutil, sys, rr_tcp
+NEED_MORE = {"rr_tcp.__main__", "rr_tcp.testing.fixtures", "rr_tcp.stores.lmdb_store", "rr_tcp.stores.redis_store"}
 for module in pkgutil.walk_packages(rr_tcp.__path__, "rr_tcp."):
-    if module.name not in {"rr_tcp.__main__", "rr_tcp.testing.fixtures"} and ".templates" not in module.name:
+    if module.name not in NEED_MORE and ".templates" not in module.name:
         importlib.import_module(module.name)
         print(module.name)
 from rr_tcp import *
@@ -48,13 +45,30 @@ def test_the_command_is_installed(user_python: Path, tmp_path: Path) -> None:
     assert "serve" in by_name
 
 
-def test_the_example_of_the_readme_runs_from_the_wheel(user_python: Path, rr_binary: Path, tmp_path: Path) -> None:
+def test_a_store_without_its_driver_says_what_to_install(user_python: Path, tmp_path: Path) -> None:
+    code = """
+from rr_tcp import ConfigurationError
+from rr_tcp.stores import open_store
+for url in ("lmdb:///dev/shm/unused", "redis://127.0.0.1"):
+    try:
+        open_store(url)
+    except ConfigurationError as error:
+        print(error)
+open_store("rrkv://sessions").close()
+"""
+    lmdb, redis = run([user_python, "-c", code], tmp_path).splitlines()
+    assert "pip install 'rr-tcp[lmdb]'" in lmdb
+    assert "pip install 'rr-tcp[redis]'" in redis
+
+
+def test_the_example_of_the_readme_runs_from_the_wheel(lmdb_python: Path, rr_binary: Path, tmp_path: Path) -> None:
     [configuration] = re.findall(r"^```yaml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     [port] = free_ports(1)
-    (tmp_path / "counter.py").write_text(readme_service())
+    service = re.sub(r"lmdb://[^\"]+", f"lmdb://{tmp_path}/sessions", readme_service())
+    (tmp_path / "counter.py").write_text(service)
     config = tmp_path / "counter.rr.yaml"
-    configuration = configuration.replace("9000", str(port)).replace("num_workers: 2", "num_workers: 1")
-    config.write_text(configuration.replace(".venv/bin/python", str(user_python)))
+    configuration = configuration.replace("9000", str(port))
+    config.write_text(configuration.replace(".venv/bin/python", str(lmdb_python)))
     log = tmp_path / "rr.log"
     with (
         roadrunner(rr_binary, config, cwd=tmp_path, env={"PYTHONPATH": ""}, log=log, probes=[accepts(port)]),

@@ -10,7 +10,7 @@ import pytest
 
 from rr_tcp.testing import MemorySessionStore
 from rr_tcp.testing.store import SWEEP_EVERY
-from tests.services.kv import test_contract as contract
+from tests.rr_tcp.stores import test_contract as contract
 
 
 @dataclass

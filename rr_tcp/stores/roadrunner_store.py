@@ -26,7 +26,7 @@ from rr_tcp.errors import CodecError, RPCError, SessionDataError, SessionStoreEr
 from rr_tcp.plugins.kv import KV
 from rr_tcp.rpc import RPC
 from rr_tcp.sessions import StoredSession, check_ttl
-from services.kv.record import (
+from rr_tcp.stores.record import (
     Record,
     SeenBulk,
     check_key,

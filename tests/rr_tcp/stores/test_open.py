@@ -11,10 +11,10 @@ import pytest
 import redis
 
 from rr_tcp.errors import ConfigurationError, SessionStoreError
-from services.kv import open_store
-from services.kv.lmdb_store import LMDBStore
-from services.kv.redis_store import RedisStore
-from services.kv.roadrunner_store import RoadRunnerStore
+from rr_tcp.stores import open_store
+from rr_tcp.stores.lmdb_store import LMDBStore
+from rr_tcp.stores.redis_store import RedisStore
+from rr_tcp.stores.roadrunner_store import RoadRunnerStore
 
 
 def test_lmdb(tmp_path: Path) -> None:
@@ -103,21 +103,21 @@ def test_a_bad_rpc_address_is_refused() -> None:
 @pytest.mark.parametrize(
     ("url", "driver", "module"),
     [
-        ("lmdb:///nonexistent/sessions", "lmdb", "services.kv.lmdb_store"),
-        ("redis://127.0.0.1/0", "redis", "services.kv.redis_store"),
+        ("lmdb:///nonexistent/sessions", "lmdb", "rr_tcp.stores.lmdb_store"),
+        ("redis://127.0.0.1/0", "redis", "rr_tcp.stores.redis_store"),
     ],
 )
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch, url: str, driver: str, module: str) -> None:
     monkeypatch.setitem(sys.modules, driver, None)
     monkeypatch.delitem(sys.modules, module)
-    with pytest.raises(ConfigurationError, match=rf"'{driver}'.*rr-tcp\[services\]"):
+    with pytest.raises(ConfigurationError, match=rf"'{driver}'.*rr-tcp\[{driver}\]"):
         open_store(url)
 
 
 def test_a_driver_is_not_needed_for_another_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lmdb", None)
     monkeypatch.setitem(sys.modules, "redis", None)
-    for module in ("services.kv.lmdb_store", "services.kv.redis_store"):
+    for module in ("rr_tcp.stores.lmdb_store", "rr_tcp.stores.redis_store"):
         monkeypatch.delitem(sys.modules, module)
     open_store("rrkv://sessions").close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.kv.backends import Backend, LMDBBackend, RedisBackend, RoadRunnerBackend
+from tests.rr_tcp.stores.backends import Backend, LMDBBackend, RedisBackend, RoadRunnerBackend
 from tests.support.servers import RedisServer, running_redis, running_roadrunner
 
 

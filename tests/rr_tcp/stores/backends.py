@@ -11,11 +11,11 @@ from pathlib import Path
 from rr_tcp.errors import RPCServiceError
 from rr_tcp.plugins.kv import KV
 from rr_tcp.rpc import RPC, Codec
-from services.kv.lmdb_store import LMDBStore
-from services.kv.open import CheckedSessionStore
-from services.kv.record import Record, encode_record
-from services.kv.redis_store import RedisStore
-from services.kv.roadrunner_store import RoadRunnerStore
+from rr_tcp.stores.lmdb_store import LMDBStore
+from rr_tcp.stores.open import CheckedSessionStore
+from rr_tcp.stores.record import Record, encode_record
+from rr_tcp.stores.redis_store import RedisStore
+from rr_tcp.stores.roadrunner_store import RoadRunnerStore
 from tests.support.servers import RedisServer
 
 FAR = 10.0**10

@@ -12,8 +12,8 @@ import pytest
 
 from rr_tcp.errors import ConfigurationError, SessionDataError, SessionStoreError
 from rr_tcp.sessions import StoredSession
-from tests.services.kv.backends import Backend
-from tests.services.kv.remote import Remote, bulk_of, obey, write
+from tests.rr_tcp.stores.backends import Backend
+from tests.rr_tcp.stores.remote import Remote, bulk_of, obey, write
 from tests.support.waiting import wait_until
 
 TTL = 600.0

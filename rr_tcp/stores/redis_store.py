@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
 from rr_tcp.sessions import StoredSession, check_ttl
-from services.kv.record import FORMAT, SeenBulk, check_key, check_store, no_session, wrong_bulk
+from rr_tcp.stores.record import FORMAT, SeenBulk, check_key, check_store, no_session, wrong_bulk
 
 KEY_PREFIX: Final = "rr-tcp:"
 

@@ -9,12 +9,12 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from rr_tcp.sessions import SessionStore
-from services.kv import open_store
-from tests.services.kv.backends import Backend
+from rr_tcp.stores import open_store
+from tests.rr_tcp.stores.backends import Backend
 from tests.support.waiting import TIMEOUT
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.services.kv.remote"])
+_processes.set_forkserver_preload(["tests.rr_tcp.stores.remote"])
 
 TTL = 600.0
 

@@ -13,10 +13,10 @@ from rr_tcp.errors import RPCTransportError, SessionDataError, SessionStoreError
 from rr_tcp.plugins.kv import KV
 from rr_tcp.rpc import RPC
 from rr_tcp.sessions import StoredSession
+from rr_tcp.stores import open_store
+from rr_tcp.stores.roadrunner_store import BATCH, RoadRunnerStore
 from rr_tcp.testing import free_ports
-from services.kv import open_store
-from services.kv.roadrunner_store import BATCH, RoadRunnerStore
-from tests.services.kv.backends import Clock
+from tests.rr_tcp.stores.backends import Clock
 from tests.support.servers import running_roadrunner
 from tests.support.waiting import wait_until
 

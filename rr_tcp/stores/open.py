@@ -51,8 +51,8 @@ def open_store(url: str, *, rpc_address: str | None = None) -> CheckedSessionSto
                 return _open_roadrunner(parts, rpc_address or Environment().rpc_address)
     except ImportError as error:
         raise ConfigurationError(
-            f"a session store {parts.scheme}:// needs the Python package {error.name!r}: install the dependencies of "
-            "the services (pip install 'rr-tcp[services]')"
+            f"a session store {parts.scheme}:// needs the Python package {error.name!r}: install it, e.g. as "
+            f"pip install 'rr-tcp[{'lmdb' if parts.scheme == 'lmdb' else 'redis'}]'"
         ) from error
     raise _unusable(parts.scheme, "there is no such kind of store")
 
@@ -61,7 +61,7 @@ def _open_lmdb(parts: SplitResult) -> CheckedSessionStore:
     path = unquote(parts.path)
     if parts.netloc or path == "/" or not path.startswith("/"):
         raise _unusable("lmdb", "it names no absolute path (three slashes: lmdb:///dev/shm/sessions)")
-    from services.kv.lmdb_store import LMDBStore  # noqa: PLC0415 - its driver may not be installed
+    from rr_tcp.stores.lmdb_store import LMDBStore  # noqa: PLC0415 - its driver may not be installed
 
     return LMDBStore(Path(path))
 
@@ -70,7 +70,7 @@ def _open_redis(parts: SplitResult, port: int | None) -> CheckedSessionStore:
     db = parts.path.removeprefix("/") or "0"
     if not parts.hostname or not db.isdecimal():
         raise _unusable(parts.scheme, "it names no host, or its path is no number of a database")
-    from services.kv.redis_store import RedisStore  # noqa: PLC0415 - its driver may not be installed
+    from rr_tcp.stores.redis_store import RedisStore  # noqa: PLC0415 - its driver may not be installed
 
     return RedisStore(
         parts.hostname,
@@ -86,7 +86,7 @@ def _open_roadrunner(parts: SplitResult, rpc_address: str) -> CheckedSessionStor
     storage = unquote(parts.netloc)
     if not storage or "@" in storage or ":" in storage or parts.path not in {"", "/"}:
         raise _unusable("rrkv", "it names no storage (rrkv://sessions), or more than one")
-    from services.kv.roadrunner_store import RoadRunnerStore  # noqa: PLC0415 - as the others
+    from rr_tcp.stores.roadrunner_store import RoadRunnerStore  # noqa: PLC0415 - as the others
 
     return RoadRunnerStore(storage, rpc_address)
 

@@ -23,7 +23,7 @@ import lmdb
 
 from rr_tcp.errors import SessionStoreError
 from rr_tcp.sessions import StoredSession, check_ttl
-from services.kv.record import (
+from rr_tcp.stores.record import (
     Record,
     SeenBulk,
     check_key,

@@ -14,9 +14,9 @@ import pytest
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
 from rr_tcp.sessions import StoredSession
+from rr_tcp.stores import open_store
+from rr_tcp.stores.redis_store import CONNECT_TIMEOUT, SOCKET_TIMEOUT, RedisStore
 from rr_tcp.testing import free_ports
-from services.kv import open_store
-from services.kv.redis_store import CONNECT_TIMEOUT, SOCKET_TIMEOUT, RedisStore
 from tests.support.servers import RedisServer, running_redis
 from tests.support.waiting import wait_until
 

@@ -3,6 +3,6 @@
 `open_store(url)` gives LMDB (embedded), Redis (shared, inspectable) or RoadRunner's own KV (no extra program).
 """
 
-from services.kv.open import CheckedSessionStore, open_store
+from rr_tcp.stores.open import CheckedSessionStore, open_store
 
 __all__ = ["CheckedSessionStore", "open_store"]

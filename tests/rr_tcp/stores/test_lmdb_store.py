@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
-from services.kv import lmdb_store
-from services.kv.lmdb_store import LMDBStore
-from tests.services.kv.backends import Clock
+from rr_tcp.stores import lmdb_store
+from rr_tcp.stores.lmdb_store import LMDBStore
+from tests.rr_tcp.stores.backends import Clock
 
 TTL = 600.0
 MAP_SIZE = 4 * 1024**2
