@@ -1,21 +1,13 @@
-"""Drives an App as RoadRunner would, one connection at a time, with the bytes cut where the test wants."""
+"""Drives an App as RoadRunner would, one connection at a time."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from rr_tcp.app import App
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.responses import TcpResponse
-
-
-def cuts(data: bytes) -> Iterator[tuple[bytes, ...]]:
-    """Every way to cut `data` in two, the whole, and byte by byte."""
-    yield (data,)
-    for position in range(1, len(data)):
-        yield data[:position], data[position:]
-    yield tuple(data[i : i + 1] for i in range(len(data)))
 
 
 class ConnectionDriver:
@@ -28,17 +20,26 @@ class ConnectionDriver:
         app: the App, or a function that returns one for the next event.
         server: the server's name.
         remote_addr: the client's `host:port`.
+        connection_uuid: RoadRunner's name of the connection; a new one by default.
 
     Attributes:
+        uuid: RoadRunner's name of the connection.
         output: all bytes written to the client so far.
         closed: whether the App closed the connection.
     """
 
-    def __init__(self, app: App | Callable[[], App], server: str, *, remote_addr: str = "127.0.0.1:50000") -> None:
+    def __init__(
+        self,
+        app: App | Callable[[], App],
+        server: str,
+        *,
+        remote_addr: str = "127.0.0.1:50000",
+        connection_uuid: str | None = None,
+    ) -> None:
         self._app = app
         self._server = server
         self._remote_addr = remote_addr
-        self.uuid = str(uuid.uuid4())
+        self.uuid = connection_uuid or str(uuid.uuid4())
         self.output = b""
         self.closed = False
 

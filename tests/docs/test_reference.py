@@ -8,7 +8,7 @@ from rr_tcp.cli import COMMANDS
 from tests.docs.blocks import PAGES, ROOT
 
 # What users type has a page of its own; what they import is in the reference under the module that defines it.
-ELSEWHERE = {"rr_tcp", "rr_tcp.__main__", "rr_tcp.exports", "rr_tcp.plugins", "rr_tcp.testing"}
+ELSEWHERE = {"rr_tcp", "rr_tcp.__main__", "rr_tcp.exports", "rr_tcp.plugins", "rr_tcp.stores", "rr_tcp.testing"}
 
 
 def test_every_public_module_is_in_the_reference_once() -> None:
