@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 COMMAND_LINE: Final = 512
 """Bytes of a command line with its CRLF (RFC 5321 4.5.3.1.4)."""
 
-MAIL_COMMAND_LINE: Final = COMMAND_LINE + 26 + 17
-"""Bytes of a MAIL command, which SIZE (RFC 1870 section 3) and 8BITMIME (RFC 6152 section 2) make longer."""
+COMMAND_LINES: Final[Mapping[bytes, int]] = {
+    b"MAIL": COMMAND_LINE
+    + 26  # SIZE (RFC 1870 section 3)
+    + 17  # BODY (RFC 6152 section 2)
+    + 10  # SMTPUTF8 (RFC 6531 section 3.1)
+    + len(" RET=FULL")
+    + 1
+    + 100,  # RET and the longest ENVID (RFC 3461 sections 4.3 and 4.4)
+    b"RCPT": COMMAND_LINE
+    + len(" NOTIFY=SUCCESS,FAILURE,DELAY")
+    + 1
+    + 500,  # and the longest ORCPT (RFC 3461 sections 4.1 and 4.2)
+    b"VRFY": COMMAND_LINE + 10,  # SMTPUTF8 (RFC 6531 section 3.1 has it for MAIL, and VRFY takes it too)
+}
+"""Bytes of the command lines that extensions make longer than `COMMAND_LINE`, by verb."""
+
+LONGEST_COMMAND_LINE: Final = max(COMMAND_LINES.values())
+"""Bytes that no command line is longer than."""
+
+
+def command_line_limit(line: bytes) -> int:
+    """Bytes that a command line may have with its CRLF."""
+    return COMMAND_LINES.get(line[:4].upper(), COMMAND_LINE)
+
 
 REPLY_LINE: Final = 512
 """Bytes of a reply line with its CRLF (RFC 5321 4.5.3.1.5)."""

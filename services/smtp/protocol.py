@@ -26,6 +26,7 @@ from collections.abc import Callable
 
 from services.smtp import replies
 from services.smtp.body import BodyState, Position, decode
+from services.smtp.commands import Commands
 from services.smtp.errors import LocalProtocolError, RemoteProtocolError
 from services.smtp.events import (
     BodyChunk,
@@ -41,12 +42,10 @@ from services.smtp.events import (
     Reset,
     Verify,
 )
-from services.smtp.grammar import parse_command, parse_hello, parse_mail, parse_rcpt
-from services.smtp.limits import COMMAND_LINE, MAIL_COMMAND_LINE
+from services.smtp.lines import Input
 from services.smtp.replies import Reply
-from services.smtp.sequence import check_sequence
 from services.smtp.settings import SmtpSettings
-from services.smtp.state import SmtpState, Transaction
+from services.smtp.state import SmtpState
 
 
 class SmtpEngine:
@@ -62,9 +61,8 @@ class SmtpEngine:
         self.state = state
         self._settings = settings
         self._limits = settings.limits
-        self._new_id = new_id
-        self._input = b""
-        self._index = 0
+        self._input = Input(state)
+        self._commands = Commands(state, settings, new_id)
         self._pending: Decision | None = None
         self._output: list[bytes] = []
 
@@ -85,12 +83,9 @@ class SmtpEngine:
 
     def receive_data(self, data: bytes) -> None:
         """Takes the next piece of the client's bytes; `LocalProtocolError` unless `next_event` returned None before."""
-        if self._pending is not None or self._index < len(self._input):
-            raise LocalProtocolError("take all events with next_event() before handing over more data")
-        self._input, self._index = data, 0
-        if self.state.partial:
-            self._input = self.state.partial + data
-            self.state.partial = b""
+        if self._pending is not None:
+            raise LocalProtocolError("answer the last event, then take all events with next_event(), before more data")
+        self._input.feed(data)
 
     def next_event(self) -> Event | None:
         """What happened next, or None when the engine needs more bytes or the session is over.
@@ -119,7 +114,7 @@ class SmtpEngine:
                 self.state.transaction = event.transaction
                 self._send(replies.SENDER_OK)
             case Rcpt():
-                self._transaction().rcpt_tos.append(event.address)
+                self.state.mail.rcpt_tos.append(event.address)
                 self._send(replies.RECIPIENT_OK)
             case Message():
                 self._send(replies.accepted(event.transaction.id))
@@ -157,23 +152,23 @@ class SmtpEngine:
 
     def _has_input(self) -> bool:
         if self.state.closed:
-            self._input, self._index = b"", 0  # what comes after the last reply is nothing
+            self._input.drop()  # what comes after the last reply is nothing
         body = self.state.body
-        return self._index < len(self._input) or (body is not None and body.position is Position.END)
+        return bool(self._input) or (body is not None and body.position is Position.END)
 
     # The text of a mail.
 
     def _next_text(self, body: BodyState) -> Event | None:
         if body.position is Position.END:
             return self._end_of_text(body)
-        text, self._index = decode(body, self._input, self._index, self._limits)
+        text, self._input.index = decode(body, self._input.data, self._input.index, self._limits)
         if body.defects:
             return BodyDiscarded()
         return BodyChunk(text) if text else None
 
     def _end_of_text(self, body: BodyState) -> Event | None:
         refusal = body.refusal
-        transaction = self._transaction()
+        transaction = self.state.mail
         if refusal is None:
             self.state.body = None
             return Message(transaction, body.size)
@@ -185,93 +180,17 @@ class SmtpEngine:
 
     def _next_command(self) -> Decision | None:
         try:
-            line = self._next_line()
-            return None if line is None else self._command(line)
+            line = self._input.next_line()
+            if line is None:
+                return None
+            outcome = self._commands.outcome(line)
         except RemoteProtocolError as error:
             self._refuse(error)
             return None
-
-    def _next_line(self) -> bytes | None:
-        """The next command line without its CRLF, None when its end has not come yet."""
-        end = self._input.find(b"\n", self._index) + 1
-        line = self._input[self._index : end or len(self._input)]
-        self._index += len(line)
-        if not end:
-            if len(line) > MAIL_COMMAND_LINE:
-                self.state.overlong = True
-                line = line[-1:]  # a CR whose LF may come next
-            self.state.partial = line
+        if isinstance(outcome, Reply):
+            self._send(outcome)
             return None
-        overlong, self.state.overlong = self.state.overlong, False
-        if not line.endswith(b"\r\n"):
-            raise RemoteProtocolError(replies.BARE_LINE_FEED, closing=True)
-        if overlong or len(line) > (MAIL_COMMAND_LINE if line[:4].upper() == b"MAIL" else COMMAND_LINE):
-            raise RemoteProtocolError(replies.LINE_TOO_LONG)
-        return line[:-2]
-
-    def _command(self, line: bytes) -> Decision | None:
-        verb, argument = parse_command(line)
-        check_sequence(verb, self.state.phase)
-        match verb:
-            case "HELO" | "EHLO":
-                return self._hello(argument, extended=verb == "EHLO")
-            case "MAIL":
-                return self._mail(argument)
-            case "RCPT":
-                return self._rcpt(argument)
-            case "NOOP":
-                return Noop(argument)
-            case "VRFY":
-                return self._verify(argument)
-            case "HELP":
-                self._send(replies.HELP)
-                return None
-            case _:
-                return self._bare(verb, argument)
-
-    def _bare(self, verb: str, argument: str) -> Decision | None:
-        """The commands that take no argument."""
-        if argument:
-            raise RemoteProtocolError(replies.NO_ARGUMENT)
-        match verb:
-            case "DATA":
-                self.state.body = BodyState()
-                self._send(replies.START_MAIL_INPUT)
-                return None
-            case "RSET":
-                self.state.reset()
-                return Reset()
-            case _:
-                return Quit()
-
-    def _hello(self, argument: str, *, extended: bool) -> Hello:
-        name = parse_hello(argument)
-        hostname = self._settings.hostname
-        reply = replies.extended_hello(hostname, self._limits) if extended else replies.hello(hostname)
-        return Hello(name, extended, reply)
-
-    def _mail(self, argument: str) -> Mail:
-        address, options, size = parse_mail(argument)
-        if options and not self.state.esmtp:
-            raise RemoteProtocolError(replies.PARAMETERS_NEED_EHLO)
-        if self.state.messages >= self._limits.messages:
-            raise RemoteProtocolError(replies.TOO_MANY_MESSAGES, closing=True)
-        if size is not None and size > self._limits.message:
-            raise RemoteProtocolError(replies.MESSAGE_TOO_BIG)
-        return Mail(Transaction(self._new_id(), address, list(options)))
-
-    def _rcpt(self, argument: str) -> Rcpt:
-        address = parse_rcpt(argument)
-        if len(self._transaction().rcpt_tos) >= self._limits.recipients:
-            raise RemoteProtocolError(replies.TOO_MANY_RECIPIENTS)
-        return Rcpt(address)
-
-    @staticmethod
-    def _verify(argument: str) -> Verify:
-        address = argument.removeprefix("<").removesuffix(">")
-        if not address:
-            raise RemoteProtocolError(replies.VRFY_SYNTAX)
-        return Verify(address)
+        return outcome
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         """Sends a refusal; what is malformed, unknown or misplaced (500 to 504) also counts."""
@@ -280,8 +199,3 @@ class SmtpEngine:
             if self.state.bad_commands >= self._limits.bad_commands and not error.closing:
                 error = RemoteProtocolError(replies.TOO_MANY_BAD_COMMANDS, closing=True)
         self._send(error.reply, closing=error.closing)
-
-    def _transaction(self) -> Transaction:
-        if self.state.transaction is None:
-            raise LocalProtocolError("the mail under way is gone from the state")
-        return self.state.transaction

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.smtp.errors import HandlerFaultError
-from services.smtp.limits import REPLY_LINE, Limits
+from services.smtp.limits import REPLY_LINE
 
 _REPLY_LINE = re.compile(r"([245][0-5][0-9])(?:([ -])([\t\x20-\x7e]*))?")
 _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?: |$)")
@@ -114,17 +114,9 @@ def greeting(hostname: str) -> Reply:
     return Reply(220, (f"{hostname} ESMTP ready",))
 
 
-def hello(hostname: str) -> Reply:
-    """The answer to HELO."""
-    return Reply(250, (hostname,))
-
-
-def extended_hello(hostname: str, limits: Limits) -> Reply:
-    """The answer to EHLO: what the service can do."""
-    return Reply(
-        250,
-        (hostname, "PIPELINING", f"SIZE {limits.message}", "8BITMIME", "ENHANCEDSTATUSCODES", "HELP"),
-    )
+def hello(hostname: str, extensions: tuple[str, ...] = ()) -> Reply:
+    """The answer to HELO, and with what the service can do, to EHLO."""
+    return Reply(250, (hostname, *extensions))
 
 
 OK: Final = Reply.of(250, "2.0.0", "OK")

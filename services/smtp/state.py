@@ -7,6 +7,7 @@ import enum
 import msgspec
 
 from services.smtp.body import BodyState
+from services.smtp.errors import LocalProtocolError
 
 
 class Phase(enum.Enum):
@@ -86,6 +87,13 @@ class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         if self.transaction is None:
             return Phase.READY
         return Phase.RCPT if self.transaction.rcpt_tos else Phase.MAIL
+
+    @property
+    def mail(self) -> Transaction:
+        """The mail under way; `LocalProtocolError` when there is none."""
+        if self.transaction is None:
+            raise LocalProtocolError("the mail under way is gone from the state")
+        return self.transaction
 
     def reset(self) -> None:
         """Ends the mail under way."""

@@ -9,7 +9,21 @@ import services.smtp
 
 PACKAGE = Path(services.smtp.__file__).parent
 
-ENGINE = {"body", "errors", "events", "grammar", "limits", "protocol", "replies", "sequence", "settings", "state"}
+ENGINE = {
+    "body",
+    "commands",
+    "errors",
+    "events",
+    "extensions",
+    "grammar",
+    "limits",
+    "lines",
+    "protocol",
+    "replies",
+    "sequence",
+    "settings",
+    "state",
+}
 """Modules that the engine consists of."""
 
 PURE = {"__future__", "collections", "dataclasses", "enum", "ipaddress", "msgspec", "re", "typing"}

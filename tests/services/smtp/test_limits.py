@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from services.smtp.limits import COMMAND_LINE, MAIL_COMMAND_LINE, Limits
+from services.smtp.limits import COMMAND_LINE, COMMAND_LINES, LONGEST_COMMAND_LINE, Limits
 from services.smtp.settings import SmtpSettings
 from tests.services.smtp.corpus import envelope
 from tests.services.smtp.harness import LIMITS, SETTINGS, Service, codes, converse
@@ -18,10 +18,17 @@ def limited(**limits: int) -> SmtpSettings:
     return dataclasses.replace(SETTINGS, limits=dataclasses.replace(LIMITS, **limits))
 
 
-@pytest.mark.parametrize(("verb", "limit"), [(b"NOOP ", COMMAND_LINE), (b"MAIL FROM:<a@b>", MAIL_COMMAND_LINE)])
+@pytest.mark.parametrize(
+    ("verb", "limit"),
+    [
+        (b"NOOP ", COMMAND_LINE),
+        (b"mail FROM:<a@b>", COMMAND_LINES[b"MAIL"]),
+        (b"VRFY a@b", COMMAND_LINES[b"VRFY"]),
+    ],
+)
 def test_a_command_line_may_be_as_long_as_its_limit(verb: bytes, limit: int) -> None:
     longest = verb + b" " * (limit - len(verb) - 2) + b"\r\n"
-    assert codes(converse([HELLO + longest]).replies) == [250, 250]
+    assert codes(converse([HELLO + longest]).replies)[-1] in {250, 252}
     assert codes(converse([HELLO + b" ".join([verb, longest[len(verb) :]])]).replies) == [250, 500]
 
 
@@ -29,7 +36,7 @@ def test_a_line_that_is_too_long_is_answered_once_and_not_kept() -> None:
     pieces = [HELLO, *[b"x" * 100] * 1000, b"\r\nNOOP\r\n"]
     outcome = converse(pieces)
     assert codes(outcome.replies) == [250, 500, 250]
-    assert outcome.largest_state < 2 * MAIL_COMMAND_LINE
+    assert outcome.largest_state < 2 * LONGEST_COMMAND_LINE
 
 
 def test_the_declared_size_is_checked_against_the_announced_one() -> None:

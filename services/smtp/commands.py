@@ -1,0 +1,106 @@
+"""Command lines: what each asks for, and whether it may ask that now.
+
+To add a command: its phases go into `sequence.SEQUENCE`, its method into `Commands.outcome`, and where the code around
+the engine is to decide on it, an event into `events`, with what `SmtpEngine.accept` makes of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from services.smtp import replies
+from services.smtp.body import BodyState
+from services.smtp.errors import RemoteProtocolError
+from services.smtp.events import Decision, Hello, Mail, Noop, Quit, Rcpt, Reset, Verify
+from services.smtp.extensions import announced
+from services.smtp.grammar import parse_command, parse_hello, parse_mail, parse_rcpt
+from services.smtp.replies import Reply
+from services.smtp.sequence import check_sequence
+from services.smtp.settings import SmtpSettings
+from services.smtp.state import SmtpState, Transaction
+
+Outcome: TypeAlias = Decision | Reply
+"""What a command line comes to: a decision to be taken, or the reply when there is nothing to decide."""
+
+
+class Commands:
+    """The commands of one session.
+
+    Args:
+        state: the session.
+        settings: host name and limits.
+        new_id: makes the id of a mail, unique for ever.
+    """
+
+    def __init__(self, state: SmtpState, settings: SmtpSettings, new_id: Callable[[], str]) -> None:
+        self._state = state
+        self._settings = settings
+        self._limits = settings.limits
+        self._new_id = new_id
+
+    def outcome(self, line: bytes) -> Outcome:
+        """What a command line, without its CRLF, comes to.
+
+        Raises:
+            RemoteProtocolError: it is refused; nothing has changed.
+        """
+        verb, argument = parse_command(line)
+        check_sequence(verb, self._state.phase)
+        match verb:
+            case "HELO" | "EHLO":
+                return self._hello(argument, extended=verb == "EHLO")
+            case "MAIL":
+                return self._mail(argument)
+            case "RCPT":
+                return self._rcpt(argument)
+            case "NOOP":
+                return Noop(argument)
+            case "VRFY":
+                return self._verify(argument)
+            case "HELP":
+                return replies.HELP
+            case _:
+                return self._bare(verb, argument)
+
+    def _bare(self, verb: str, argument: str) -> Outcome:
+        """The commands that take no argument."""
+        if argument:
+            raise RemoteProtocolError(replies.NO_ARGUMENT)
+        match verb:
+            case "DATA":
+                self._state.body = BodyState()
+                return replies.START_MAIL_INPUT
+            case "RSET":
+                self._state.reset()
+                return Reset()
+            case _:
+                return Quit()
+
+    def _hello(self, argument: str, *, extended: bool) -> Hello:
+        name = parse_hello(argument)
+        lines = announced(self._settings, self._state) if extended else ()
+        return Hello(name, extended, replies.hello(self._settings.hostname, lines))
+
+    def _mail(self, argument: str) -> Mail:
+        address, options, size = parse_mail(argument)
+        if options and not self._state.esmtp:
+            raise RemoteProtocolError(replies.PARAMETERS_NEED_EHLO)
+        if self._state.messages >= self._limits.messages:
+            raise RemoteProtocolError(replies.TOO_MANY_MESSAGES, closing=True)
+        if size is not None and size > self._limits.message:
+            raise RemoteProtocolError(replies.MESSAGE_TOO_BIG)
+        return Mail(Transaction(self._new_id(), address, list(options)))
+
+    def _rcpt(self, argument: str) -> Rcpt:
+        address = parse_rcpt(argument)
+        if len(self._state.mail.rcpt_tos) >= self._limits.recipients:
+            raise RemoteProtocolError(replies.TOO_MANY_RECIPIENTS)
+        return Rcpt(address)
+
+    @staticmethod
+    def _verify(argument: str) -> Verify:
+        address = argument.removeprefix("<").removesuffix(">")
+        if not address:
+            raise RemoteProtocolError(replies.VRFY_SYNTAX)
+        return Verify(address)
