@@ -10,7 +10,7 @@ PY := .venv/bin/python
 UNIT_TESTS := tests/rr_tcp tests/services tests/tools tests/project tests/fuzz tests/bench
 # What `make test` and `make e2e` hand to pytest, e.g. PYTEST_ARGS='-k smtp -x'
 PYTEST_ARGS ?=
-# What `make bench-sdk` hands to the benchmark, e.g. BENCH_ARGS='--rounds 20'
+# What `make bench-sdk` and `make bench-smtp` hand to the benchmark, e.g. BENCH_ARGS='--rounds 20'
 BENCH_ARGS ?=
 # How long `make fuzz` looks for inputs
 SECONDS ?= 60
@@ -72,6 +72,10 @@ require-docker:
 .PHONY: bench-sdk
 bench-sdk: .venv/.dev rr redis ## Compare the SDK with a worker that does no work (needs Go; BENCH_ARGS=--quick to try)
 	$(PY) -m bench.sdk $(BENCH_ARGS)
+
+.PHONY: bench-smtp
+bench-smtp: .venv/.dev rr redis ## Compare the mail service with aiosmtpd (needs Go; BENCH_ARGS=--quick to try)
+	$(PY) -m bench.smtp $(BENCH_ARGS)
 
 .PHONY: docs
 docs: .venv/.docs ## Build the documentation as site/; a warning is an error

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.errors import BenchError
 from bench.programs import ROOT
+from bench.redis_server import IN_MEMORY, redis_server
 from bench.workers import SERVER, build_function, build_stateful
-from rr_tcp.errors import SessionStoreError
-from rr_tcp.stores import open_store
-from rr_tcp.testing import find_server, free_ports, serve_app
+from rr_tcp.testing import find_server, serve_app
 
 WORKERS = 2
-
-_START_TIMEOUT = 20.0  # seconds until Redis must answer, on a slow machine under load
-_POLL = 0.05  # seconds between two looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +37,14 @@ class Contender:
     target: float | None = None
 
 
-def contenders(*, null_worker: Path, lmdb_directory: Path, redis_port: int) -> list[Contender]:
+def contenders(*, null_worker: Path, lmdb_directory: Path, redis_url: str) -> list[Contender]:
     """All contenders; the first is the ceiling of the others."""
     return [
         Contender("null", "null worker in Go", (str(null_worker),)),
         Contender("tcp-worker", "TcpWorker", (sys.executable, "-m", "bench.workers"), target=0.85),
         Contender("app", "App, function", _app(build_function.__name__), target=0.75),
         _stateful("lmdb", "App, state in LMDB", f"lmdb://{lmdb_directory}", target=0.6),
-        _stateful("redis", "App, state in Redis", f"redis://127.0.0.1:{redis_port}/0"),
+        _stateful("redis", "App, state in Redis", redis_url),
         _stateful("rrkv", "App, state in RR KV", "rrkv://sessions"),
     ]
 
@@ -73,10 +65,12 @@ def running(null_worker: Path) -> Iterator[list[tuple[Contender, int]]]:
     """
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rr-tcp-bench-")))
-        sessions = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rr-tcp-bench-", dir=_memory())))
-        redis_port = stack.enter_context(_redis(directory))
+        sessions = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="rr-tcp-bench-", dir=memory_directory()))
+        )
+        redis = stack.enter_context(redis_server(directory, IN_MEMORY))
         served = []
-        for contender in contenders(null_worker=null_worker, lmdb_directory=sessions, redis_port=redis_port):
+        for contender in contenders(null_worker=null_worker, lmdb_directory=sessions, redis_url=redis.url()):
             own = directory / contender.name
             own.mkdir()
             app = stack.enter_context(
@@ -95,39 +89,6 @@ def running(null_worker: Path) -> Iterator[list[tuple[Contender, int]]]:
         yield served
 
 
-def _memory() -> str | None:
+def memory_directory() -> str | None:
     """A directory in memory, where the system has one."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - the directory made in it is private
-
-
-@contextlib.contextmanager
-def _redis(directory: Path) -> Iterator[int]:
-    """A Redis that keeps its data in memory only; gives its port."""
-    binary = shutil.which(os.environ.get("REDIS_SERVER", "redis-server")) or shutil.which("valkey-server")
-    if binary is None:
-        raise BenchError("there is no redis-server: scripts/get-redis gets one, or REDIS_SERVER names it")
-    (port,) = free_ports(1)
-    log = directory / "redis.log"
-    command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-    with log.open("wb") as output:
-        process = subprocess.Popen([*command, "--dir", str(directory)], stdout=output, stderr=subprocess.STDOUT)
-    try:
-        _wait_for_redis(process, port, log)
-        yield port
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait_for_redis(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT
-    with contextlib.closing(open_store(f"redis://127.0.0.1:{port}/0")) as store:
-        while True:
-            try:
-                store.check()
-            except SessionStoreError as error:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise BenchError(f"redis-server does not serve: {error}\n{log.read_text()}") from error
-            else:
-                return
-            time.sleep(_POLL)

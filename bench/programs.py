@@ -42,12 +42,14 @@ class Programs:
     """The programs that are built from bench/.
 
     Attributes:
-        load: the load generator.
-        null_worker: the ceiling.
+        load: the load generator of echo services.
+        null_worker: the ceiling of the SDK.
+        smtp_load: the load generator of mail services.
     """
 
     load: Path
     null_worker: Path
+    smtp_load: Path
 
 
 class _Result(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,7 +72,7 @@ def build() -> Programs:
     built = subprocess.run(command, cwd=_SOURCE, env=env, capture_output=True, text=True, check=False)
     if built.returncode:
         raise BenchError(f"the load generator does not build:\n{built.stderr}")
-    return Programs(_TARGET / "load", _TARGET / "null_worker")
+    return Programs(_TARGET / "load", _TARGET / "null_worker", _TARGET / "smtp_load")
 
 
 def measure(programs: Programs, scenario: Scenario, port: int, seconds: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from bench.contenders import WORKERS, Contender
 from bench.programs import Scenario
 
-_MIN_ROUNDS = 3
+MIN_ROUNDS = 3
 """Rounds from which on a median says something of a target."""
 
 
@@ -103,7 +103,7 @@ def _verdict(results: Results, contender: Contender) -> str:
     if contender.target is None:
         return ""
     scenario = target_scenario(results)
-    if results.rounds < _MIN_ROUNDS:
+    if results.rounds < MIN_ROUNDS:
         return f"{contender.target:g} at {scenario.title}: too few rounds to say"
     missing = contender.target - results.ratio(scenario, contender).median
     verdict = "met" if missing <= 0 else f"missed by {missing:.2f}"

@@ -16,11 +16,11 @@ from types import FrameType
 
 import msgspec
 
-from bench.chart import svg
+from bench.chart import Group, Panel, svg
 from bench.contenders import running
 from bench.errors import BenchError
 from bench.programs import ROOT, Scenario, build, measure
-from bench.results import Results, markdown
+from bench.results import Results, machine, markdown
 from rr_tcp.errors import RRTcpError
 
 OUTPUT = ROOT / "bench" / "results"
@@ -91,10 +91,20 @@ def write(results: Results, directory: Path) -> None:
         for (scenario, contender), rates in results.rates.items()
     ]
     (directory / "sdk.md").write_text(table)
-    (directory / "sdk.svg").write_text(svg(results))
+    (directory / "sdk.svg").write_text(_chart(results))
     (directory / "sdk.json").write_bytes(msgspec.json.format(msgspec.json.encode(measurements)) + b"\n")
     sys.stdout.write(table)
     _say(f"written to {directory}")
+
+
+def _chart(results: Results) -> str:
+    ceiling, *others = results.contenders
+    groups = [
+        Group([scenario.title], [results.ratio(scenario, other).median for other in others])
+        for scenario in results.scenarios
+    ]
+    panel = Panel(f"Speed as a ratio to that of a {ceiling.title}", groups)
+    return svg([panel], [other.title for other in others], note=machine(results))
 
 
 def _say(text: str) -> None:

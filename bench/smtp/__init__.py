@@ -1,0 +1,1 @@
+"""The mail service against aiosmtpd; docs/performance.md says what is measured."""
