@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 
 class TcpEvent(enum.StrEnum):
@@ -23,8 +24,7 @@ class TcpEvent(enum.StrEnum):
         return cls.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One event of one connection.
 
     Attributes:

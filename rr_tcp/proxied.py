@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
+
+import msgspec
 
 from rr_tcp.access import AccessRules
 from rr_tcp.connection import Connection
@@ -79,7 +80,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
             log.warning("connection %s from %s is closed: %s", request.connection_uuid, request.remote_addr, error)
             self._end(request)
             return Response(TcpResponse.CLOSE)
-        request = dataclasses.replace(request, remote_addr=remote_addr or request.remote_addr, body=rest)
+        request = msgspec.structs.replace(request, remote_addr=remote_addr or request.remote_addr, body=rest)
         if not self._access.allows(request.remote_host):
             self._end(request)
             return Response(TcpResponse.CLOSE)
@@ -97,9 +98,9 @@ class ProxiedRoute(StatefulRoute[StateT]):
 
     def _restore(self, request: Request, stored: StoredSession) -> Connection[StateT]:
         remote_addr, _, state = stored.state.removeprefix(_KNOWN).partition(b"\n")
-        return super()._restore(
-            dataclasses.replace(request, remote_addr=remote_addr.decode()), dataclasses.replace(stored, state=state)
-        )
+        connection = super()._restore(request, StoredSession(state, stored.bulk_size, stored.closed))
+        connection.remote_addr = remote_addr.decode()
+        return connection
 
     def _encode(self, connection: Connection[StateT]) -> bytes:
         return _KNOWN + connection.remote_addr.encode() + b"\n" + super()._encode(connection)

@@ -9,7 +9,6 @@ The backends are `rr_tcp.stores`; all else in the SDK only knows this protocol.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -32,8 +31,7 @@ def check_ttl(ttl: float) -> None:
         raise ConfigurationError(f"a session's time to live is {MIN_TTL:g} to {MAX_TTL:g} seconds, not {ttl:g}")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSession:
+class StoredSession(msgspec.Struct, frozen=True, gc=False):
     """A session as a store returns it.
 
     Attributes:

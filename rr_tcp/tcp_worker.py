@@ -58,13 +58,7 @@ class TcpWorker:
                 f"RoadRunner's message is no event of its TCP plugin: {error}. Is this worker's command used by "
                 "another plugin's pool?"
             ) from error
-        self._last = Request(
-            remote_addr=context.remote_addr,
-            event=context.event,
-            body=payload.body,
-            connection_uuid=context.uuid,
-            server=context.server,
-        )
+        self._last = Request(context.remote_addr, context.event, payload.body, context.uuid, context.server)
         return self._last
 
     def respond(self, body: bytes = b"", response: TcpResponse = TcpResponse.WRITE) -> None:
