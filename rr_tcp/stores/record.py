@@ -19,9 +19,11 @@ FORMAT: Final = 1
 """Version of the stored form. A store refuses every other one."""
 
 _HEADER: Final = struct.Struct("<BId")
+_SEAL: Final = struct.Struct("<BI")
+_EXPIRY: Final = struct.Struct("<d")
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """A session at rest in a store that knows nothing but keys and values.
 
     Attributes:
@@ -55,8 +57,8 @@ def encode_record(record: Record, expires: float) -> bytes:
         record: what to store.
         expires: seconds since the epoch, by the wall clock that all processes of a host share.
     """
-    body = _encode(record)
-    return _HEADER.pack(FORMAT, _checksum(expires, body), expires) + body
+    sealed = _EXPIRY.pack(expires) + _encode(record)
+    return _SEAL.pack(FORMAT, crc32(sealed)) + sealed
 
 
 def decode_record(key: str, data: bytes) -> tuple[Record, float]:
@@ -70,11 +72,10 @@ def decode_record(key: str, data: bytes) -> tuple[Record, float]:
     if len(data) < _HEADER.size:
         raise _damaged(key, "it is cut short")
     _, checksum, expires = _HEADER.unpack_from(data)
-    body = data[_HEADER.size :]
-    if _checksum(expires, body) != checksum:
+    if crc32(data[_SEAL.size :]) != checksum:
         raise _damaged(key, "its checksum is wrong")
     try:
-        return _decode(body), expires
+        return _decode(data[_HEADER.size :]), expires
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _damaged(key, str(error)) from error
 
@@ -82,10 +83,6 @@ def decode_record(key: str, data: bytes) -> tuple[Record, float]:
 def expiry_of(data: bytes) -> float:
     """When a record of any format is over, in seconds since the epoch; 0 when it is too short to say."""
     return float(_HEADER.unpack_from(data)[2]) if len(data) >= _HEADER.size else 0.0
-
-
-def _checksum(expires: float, body: bytes) -> int:
-    return crc32(body, crc32(struct.pack("<d", expires)))
 
 
 def _damaged(key: str, how: str) -> SessionDataError:

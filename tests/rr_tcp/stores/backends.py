@@ -11,7 +11,9 @@ from pathlib import Path
 from rr_tcp.errors import RPCServiceError
 from rr_tcp.plugins.kv import KV
 from rr_tcp.rpc import RPC, Codec
+from rr_tcp.stores.lmdb_keys import session_key
 from rr_tcp.stores.lmdb_store import LMDBStore
+from rr_tcp.stores.lmdb_sweep import drop_bulk
 from rr_tcp.stores.open import CheckedSessionStore
 from rr_tcp.stores.record import Record, encode_record
 from rr_tcp.stores.redis_store import RedisStore
@@ -103,18 +105,18 @@ class LMDBBackend(_Records):
         super().__init__(f"lmdb://{directory}", self._change)
 
     def read(self, key: str) -> bytes:
-        with self._change._transaction() as txn:
-            data = txn.get(key.encode(), db=self._change._sessions)
+        with self._change._table.transaction() as txn:
+            data = txn.get(session_key(key))
         assert data is not None
         return data
 
     def scribble(self, key: str, data: bytes) -> None:
-        with self._change._transaction(write=True) as txn:
-            txn.put(key.encode(), data, db=self._change._sessions)
+        with self._change._table.transaction(write=True) as txn:
+            txn.put(session_key(key), data)
 
     def lose_bulk(self, key: str) -> None:
-        with self._change._transaction(write=True) as txn:
-            self._change._drop_bulk(txn, key.encode())
+        with self._change._table.transaction(write=True) as txn:
+            drop_bulk(txn, session_key(key))
 
     def bytes_written(self) -> int:
         counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())

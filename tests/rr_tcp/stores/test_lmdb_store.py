@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
-from rr_tcp.stores import lmdb_store
+from rr_tcp.stores import lmdb_store, lmdb_sweep
+from rr_tcp.stores.lmdb_keys import SESSION, session_key
 from rr_tcp.stores.lmdb_store import LMDBStore
 from tests.rr_tcp.stores.backends import Clock
 
@@ -35,8 +36,10 @@ def store(memory_directory: Path, clock: Clock) -> Iterator[LMDBStore]:
 
 def entries(store: LMDBStore) -> tuple[int, int]:
     """How many sessions and chunks there are."""
-    with store._transaction() as txn:
-        return txn.stat(store._sessions)["entries"], txn.stat(store._bulk)["entries"]
+    with store._table.transaction() as txn:
+        keys = [key for key, _ in txn.cursor()]
+    sessions = sum(key.startswith(SESSION) for key in keys)
+    return sessions, len(keys) - sessions
 
 
 def test_directories_and_files_are_the_users_alone(memory_directory: Path) -> None:
@@ -156,10 +159,10 @@ def test_ended_sessions_do_not_pile_up(store: LMDBStore, clock: Clock) -> None:
 
 
 def test_a_sweep_leaves_what_is_alive_and_ends_with_nothing_else(store: LMDBStore, clock: Clock) -> None:
-    for number in range(2 * lmdb_store.SWEEP_RECORDS):
+    for number in range(2 * lmdb_sweep.SWEEP_RECORDS):
         store.save(f"key {number}", b"state", ttl=TTL if number % 100 else 2 * TTL, append=b"bulk")
     clock.ahead = 1.5 * TTL
-    alive = 2 * lmdb_store.SWEEP_RECORDS // 100 + 1
+    alive = 2 * lmdb_sweep.SWEEP_RECORDS // 100 + 1
     for _ in range(4):
         store.sweep()
     assert entries(store) == (alive, alive)
@@ -174,8 +177,8 @@ def test_a_sweep_removes_large_bulk_data_in_pieces(
     store: LMDBStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sweep is part of somebody's event, which must not wait for the removal of another one's thousand chunks."""
-    monkeypatch.setattr(lmdb_store, "SWEEP_REMOVALS", 100)
-    monkeypatch.setattr(lmdb_store, "SWEEP_PIECE", 50)
+    monkeypatch.setattr(lmdb_sweep, "SWEEP_REMOVALS", 100)
+    monkeypatch.setattr(lmdb_sweep, "SWEEP_PIECE", 50)
     for _ in range(250):
         store.save("large", b"state", ttl=TTL, append=b"bulk")
     clock.ahead = 2 * TTL
@@ -189,13 +192,13 @@ def test_a_sweep_removes_large_bulk_data_in_pieces(
 
 def test_a_sweep_bears_records_that_nobody_can_read(store: LMDBStore, clock: Clock) -> None:
     """Those of a newer version are its own to remove while they live; what is too short to have an expiry goes."""
-    with store._transaction(write=True) as txn:
-        txn.put(b"short", b"\1", db=store._sessions)
+    with store._table.transaction(write=True) as txn:
+        txn.put(session_key("short"), b"\1")
     store.save("newer", b"state", ttl=TTL)
-    with store._transaction(write=True) as txn:
-        data = txn.get(b"newer", db=store._sessions)
+    with store._table.transaction(write=True) as txn:
+        data = txn.get(session_key("newer"))
         assert data is not None
-        txn.put(b"newer", b"\2" + data[1:] + b"more", db=store._sessions)
+        txn.put(session_key("newer"), b"\2" + data[1:] + b"more")
     assert store.sweep() == 1
     with pytest.raises(SessionDataError, match="format 2"):
         store.load("newer")
@@ -206,8 +209,8 @@ def test_a_sweep_bears_records_that_nobody_can_read(store: LMDBStore, clock: Clo
 
 def test_a_refused_save_changes_nothing(store: LMDBStore) -> None:
     store.save("key", b"state", ttl=TTL, append=b"bulk")
-    with store._transaction(write=True) as txn:
-        txn.put(b"key", b"damage", db=store._sessions)
+    with store._table.transaction(write=True) as txn:
+        txn.put(session_key("key"), b"damage")
     with pytest.raises(SessionDataError):
         store.save("key", b"new", ttl=TTL, truncate=True)
     assert entries(store) == (1, 1)
