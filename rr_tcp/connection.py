@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic
 
 from rr_tcp.errors import ResponseTooLargeError
@@ -27,9 +27,9 @@ class Connection(Generic[StateT]):
         "_appended",
         "_bulk_size",
         "_closing",
+        "_iter_stored_bulk",
         "_max_output",
         "_output_size",
-        "_read_stored_bulk",
         "_truncated",
         "_written",
         "remote_addr",
@@ -45,14 +45,14 @@ class Connection(Generic[StateT]):
         *,
         max_output: int,
         bulk_size: int = 0,
-        read_stored_bulk: Callable[[str], bytes] | None = None,
+        iter_stored_bulk: Callable[[str], Iterator[bytes]] | None = None,
     ) -> None:
         self.uuid = request.connection_uuid
         self.server = request.server
         self.remote_addr = request.remote_addr
         self.state = state
         self._bulk_size = bulk_size
-        self._read_stored_bulk = read_stored_bulk
+        self._iter_stored_bulk = iter_stored_bulk
         self._max_output = max_output
         self._output_size = 0
         self._written: list[bytes] = []
@@ -110,11 +110,18 @@ class Connection(Generic[StateT]):
         return (0 if self._truncated else self._bulk_size) + sum(map(len, self._appended))
 
     def read_bulk(self) -> bytes:
-        """All bulk data. What earlier events appended costs one call to the store."""
-        pending = b"".join(self._appended)
-        if self._truncated or not self._bulk_size or self._read_stored_bulk is None:
-            return pending
-        return self._read_stored_bulk(self.uuid) + pending
+        """All bulk data at once. What earlier events appended costs one call to the store, or some if it is large."""
+        return b"".join(self.iter_bulk())
+
+    def iter_bulk(self) -> Iterator[bytes]:
+        """All bulk data in pieces, so that it need not fit into memory at once.
+
+        That the store lost some of it may be noticed, and raised as `SessionDataError`, as late as with its last
+        piece: act on the bytes when all of them came.
+        """
+        if self._bulk_size and not self._truncated and self._iter_stored_bulk is not None:
+            yield from self._iter_stored_bulk(self.uuid)
+        yield from self._appended
 
     def pending_bulk(self) -> tuple[bytes, bool]:
         """What the store must be told of the bulk data: bytes to append, and whether to drop the older ones first."""

@@ -9,6 +9,7 @@ The backends are `rr_tcp.stores`; all else in the SDK only knows this protocol.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -23,6 +24,9 @@ MIN_TTL: Final = 2.0
 
 MAX_TTL: Final = 366 * 86400.0
 """Seconds. No connection lives that long; more is a mistake of the unit."""
+
+BULK_PIECE: Final = 256 * 1024
+"""Bytes that `SessionStore.iter_bulk` collects or cuts its pieces to, where what was appended at once is not larger."""
 
 
 def check_ttl(ttl: float) -> None:
@@ -70,6 +74,13 @@ class SessionStore(Protocol):
 
     def read_bulk(self, key: str) -> bytes:
         """All bulk bytes of the session, exactly `bulk_size` of them."""
+
+    def iter_bulk(self, key: str) -> Iterator[bytes]:
+        """The same in pieces, so that bulk data need not fit into memory at once.
+
+        A piece is no larger than `BULK_PIECE`, or than what was appended at once. That something is missing may be
+        noticed, and raised, as late as with the last piece: act on the bytes when all of them came.
+        """
 
     def end(self, key: str, *, ttl: float, state: bytes = b"") -> None:
         """Replaces the session by a tombstone that carries `state`; its bulk data is dropped.

@@ -188,7 +188,7 @@ class StatefulRoute(Generic[StateT]):
             self._codec.decode(stored.state),
             max_output=self._max_response,
             bulk_size=stored.bulk_size,
-            read_stored_bulk=self._store.read_bulk,
+            iter_stored_bulk=self._store.iter_bulk,
         )
 
     def _encode(self, connection: Connection[StateT]) -> bytes:

@@ -7,11 +7,11 @@ Every call is one transaction, so a process that is killed in the middle of it h
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, ParamSpec
 
-from rr_tcp.sessions import StoredSession, check_ttl
+from rr_tcp.sessions import BULK_PIECE, StoredSession, check_ttl
 from rr_tcp.stores.lmdb_keys import chunk_key, session_key
 from rr_tcp.stores.lmdb_sweep import Sweeper, drop_bulk
 from rr_tcp.stores.lmdb_table import FAILURES, FullError, Table
@@ -83,16 +83,36 @@ class LMDBStore:
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""
+        return b"".join(self.iter_bulk(key))
+
+    def iter_bulk(self, key: str) -> Iterator[bytes]:
+        """See `SessionStore.iter_bulk`. No transaction is open between two pieces."""
         session = session_key(key)
         with self._table.transaction() as txn:
             record = self._live(key, txn.get(session))
-            if record is None:
-                raise no_session(key)
-            chunks = [txn.get(chunk_key(session, index), b"") for index in range(record.next_chunk)]
-        data = b"".join(chunks)
-        if len(data) != record.bulk_size:
-            raise wrong_bulk(key, len(data), record.bulk_size)
-        return data
+        if record is None:
+            raise no_session(key)
+        index, found = 0, 0
+        while index < record.next_chunk:
+            piece, index = self._read_chunks(session, index, record.next_chunk)
+            found += len(piece)
+            yield piece
+        if found != record.bulk_size:
+            raise wrong_bulk(key, found, record.bulk_size)
+
+    def _read_chunks(self, session: bytes, index: int, stop: int) -> tuple[bytes, int]:
+        """Some chunks as one, a single large one as it is, and the index of the next."""
+        chunks: list[bytes] = []
+        size = 0
+        with self._table.transaction() as txn:
+            while index < stop and size < BULK_PIECE:
+                chunk = txn.get(chunk_key(session, index), b"")
+                if chunks and size + len(chunk) > BULK_PIECE:
+                    break
+                chunks.append(chunk)
+                size += len(chunk)
+                index += 1
+        return b"".join(chunks), index
 
     def end(self, key: str, *, ttl: float, state: bytes = b"") -> None:
         """See `SessionStore.end`. What was stored is not read, so a damaged session can be ended too."""

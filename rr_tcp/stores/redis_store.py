@@ -11,7 +11,7 @@ No call is retried: one that timed out may have been applied, and an APPEND must
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from zlib import crc32
 
@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
-from rr_tcp.sessions import StoredSession, check_ttl
+from rr_tcp.sessions import BULK_PIECE, StoredSession, check_ttl
 from rr_tcp.stores.record import FORMAT, SeenBulk, check_key, check_store, no_session, wrong_bulk
 
 KEY_PREFIX: Final = "rr-tcp:"
@@ -109,14 +109,27 @@ class RedisStore:
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""
+        return b"".join(self.iter_bulk(key))
+
+    def iter_bulk(self, key: str) -> Iterator[bytes]:
+        """See `SessionStore.iter_bulk`. One round trip per piece."""
         check_key(key)
-        fields, data = self._execute([("HMGET", _hash_key(key), *_FIELDS), ("GET", _bulk_key(key))])
+        bulk_key = _bulk_key(key)
+        first = [("HMGET", _hash_key(key), *_FIELDS), ("STRLEN", bulk_key), ("GETRANGE", bulk_key, 0, BULK_PIECE - 1)]
+        fields, size, piece = self._execute(first)
         if not any(field is not None for field in fields):
             raise no_session(key)
-        session, bulk = _decode(key, *fields), data or b""
-        if len(bulk) != session.bulk_size:
-            raise wrong_bulk(key, len(bulk), session.bulk_size)
-        return bytes(bulk)
+        if size != (expected := _decode(key, *fields).bulk_size):
+            raise wrong_bulk(key, size, expected)
+        found = len(piece)
+        if piece:
+            yield piece
+        while found < size:
+            (piece,) = self._execute([("GETRANGE", bulk_key, found, found + BULK_PIECE - 1)])
+            if not piece:
+                raise wrong_bulk(key, found, size)
+            found += len(piece)
+            yield piece
 
     def end(self, key: str, *, ttl: float, state: bytes = b"") -> None:
         """See `SessionStore.end`. What was stored is not read, so a damaged session can be ended too."""

@@ -112,14 +112,21 @@ class RoadRunnerStore:
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""
+        return b"".join(self.iter_bulk(key))
+
+    def iter_bulk(self, key: str) -> Iterator[bytes]:
+        """See `SessionStore.iter_bulk`. One call per `BATCH` pieces, which are as they were appended."""
         check_key(key)
         record = self._live(self._fetch(key))
         if record is None:
             raise no_session(key)
-        data = b"".join(chunk for chunks in self._chunks(key, record) for chunk in chunks.values())
-        if len(data) != record.bulk_size:
-            raise wrong_bulk(key, len(data), record.bulk_size)
-        return data
+        found = 0
+        for chunks in self._chunks(key, record):
+            for chunk in chunks.values():
+                found += len(chunk)
+                yield chunk
+        if found != record.bulk_size:
+            raise wrong_bulk(key, found, record.bulk_size)
 
     def end(self, key: str, *, ttl: float, state: bytes = b"") -> None:
         """See `SessionStore.end`. A damaged session can be ended too; its chunks then go with their time to live."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
-from rr_tcp.sessions import StoredSession, check_ttl
+from rr_tcp.sessions import BULK_PIECE, StoredSession, check_ttl
 
 SWEEP_EVERY: Final = 256
 """Writing calls between two sweeps, which drop the sessions and tombstones whose time is over."""
@@ -53,10 +53,15 @@ class MemorySessionStore:
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""
+        return b"".join(self.iter_bulk(key))
+
+    def iter_bulk(self, key: str) -> Iterator[bytes]:
+        """See `SessionStore.iter_bulk`."""
         entry = self._live(key)
         if entry is None:
             raise SessionDataError(f"there is no session {key} to read bulk data of")
-        return entry.bulk
+        for start in range(0, len(entry.bulk), BULK_PIECE):
+            yield entry.bulk[start : start + BULK_PIECE]
 
     def end(self, key: str, *, ttl: float, state: bytes = b"") -> None:
         """See `SessionStore.end`."""

@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from typing import Final
 
 from rr_tcp import Connection, StatefulProtocol
 from services.smtp import replies
@@ -15,12 +16,16 @@ from services.smtp.errors import HandlerFaultError, MailStoreError
 from services.smtp.events import BodyChunk, BodyDiscarded, Decision, Message
 from services.smtp.hook_calls import HookCall, consult, hook_call
 from services.smtp.hooks import HandlerSpec, Hooks
-from services.smtp.mailstore import MailStore, open_mail_store
+from services.smtp.mailstore import MailSink, open_mail_store
 from services.smtp.protocol import SmtpEngine
 from services.smtp.settings import SmtpSettings
 from services.smtp.state import SmtpState
 
 log = logging.getLogger(__name__)
+
+SLICE: Final = 256 * 1024
+"""Bytes that the engine gets at a time. RoadRunner may hand over many megabytes as one event; decoding makes copies, of
+a slice then and not of all."""
 
 
 def _now() -> datetime:
@@ -73,7 +78,7 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         self,
         settings: SmtpSettings | None = None,
         *,
-        store: MailStore | None = None,
+        store: MailSink | None = None,
         handler: object | None = None,
         clock: Callable[[], datetime] = _now,
         new_id: Callable[[], str] = _new_id,
@@ -110,11 +115,10 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
     def data_received(self, connection: Connection[SmtpState], data: bytes) -> Awaitable[None] | None:
         """Answers the commands that `data` ends."""
         engine = self._engine(connection)
-        engine.receive_data(data)
         delivery = Delivery(connection, self._store, limit=self._settings.limits.messages_at_once, clock=self._clock)
         if self._make_hooks:
-            return self._answer_with_hooks(connection, engine, delivery, self._make_hooks)
-        for event in self._decisions(connection, engine, delivery):
+            return self._answer_with_hooks(connection, engine, delivery, data, self._make_hooks)
+        for event in self._decisions(connection, engine, delivery, data):
             self._carry_out(engine, delivery, event)
         self._finish(connection, engine)
         return None
@@ -135,18 +139,22 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         return SmtpEngine(connection.state, self._settings, new_id=self._new_id)
 
     @staticmethod
-    def _decisions(connection: Connection[SmtpState], engine: SmtpEngine, delivery: Delivery) -> Iterator[Decision]:
+    def _decisions(
+        connection: Connection[SmtpState], engine: SmtpEngine, delivery: Delivery, data: bytes
+    ) -> Iterator[Decision]:
         """The events that need an answer; the text of mails goes to the connection's bulk data on the way."""
-        while (event := engine.next_event()) is not None:
-            match event:
-                case BodyChunk(data):
-                    connection.append_bulk(data)
-                case BodyDiscarded():
-                    connection.clear_bulk()
-                case Message() if delivery.full:
-                    engine.reply(replies.TOO_MANY_AT_ONCE)
-                case _:
-                    yield event
+        for start in range(0, len(data), SLICE):
+            engine.receive_data(data[start : start + SLICE])
+            while (event := engine.next_event()) is not None:
+                match event:
+                    case BodyChunk(text):
+                        connection.append_bulk(text)
+                    case BodyDiscarded():
+                        connection.clear_bulk()
+                    case Message() if delivery.full:
+                        engine.reply(replies.TOO_MANY_AT_ONCE)
+                    case _:
+                        yield event
 
     @staticmethod
     def _finish(connection: Connection[SmtpState], engine: SmtpEngine) -> None:
@@ -157,20 +165,22 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
     @staticmethod
     def _carry_out(engine: SmtpEngine, delivery: Delivery, event: Decision) -> None:
         """Does what SMTP has for an event that no hook is asked about."""
-        if isinstance(event, Message) and not delivery.store(event.transaction, delivery.take_text(event)):
-            engine.reply(replies.NOT_STORED)
-        else:
+        refusal = delivery.deliver(event) if isinstance(event, Message) else None
+        if refusal is None:
             engine.accept()
+        else:
+            engine.reply(refusal)
 
     async def _answer_with_hooks(
         self,
         connection: Connection[SmtpState],
         engine: SmtpEngine,
         delivery: Delivery,
+        data: bytes,
         make_hooks: Callable[[], Hooks],
     ) -> None:
         hooks = make_hooks()
-        for event in self._decisions(connection, engine, delivery):
+        for event in self._decisions(connection, engine, delivery, data):
             call = hook_call(event, hooks)
             if call.command in hooks:
                 await self._ask(hooks, call, connection, engine, delivery, event)
@@ -197,8 +207,7 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
             return
         reply = answer.reply
         if isinstance(event, Message) and reply.positive:
-            stored = delivery.store(answer.transaction or event.transaction, content)
-            reply = reply if stored else replies.NOT_STORED
+            reply = delivery.store(answer.transaction or event.transaction, (content,)) or reply
         engine.reply(reply)
         if answer.fault is not None:
             log.error("connection %s ends (421): %s", connection.uuid, answer.fault)

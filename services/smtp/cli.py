@@ -100,16 +100,16 @@ def _row(info: MailInfo) -> dict[str, object]:
         "peer": info.peer,
         "sha256": info.sha256,
         "helo": info.helo,
+        "protocol": info.protocol,
         "mail_options": info.mail_options,
         "rcpt_options": info.rcpt_options,
     }
 
 
 def _print_mail(store: MailStore, output: BinaryIO, mail_id: str) -> bool:
-    mail = store.get(mail_id)
-    if mail is None:
+    if store.get(mail_id) is None:
         return False
-    output.write(mail.content)
+    output.writelines(store.read(mail_id))
     return True
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
 from rr_tcp import Connection, SessionDataError
-from services.smtp.errors import MailStoreError
+from services.smtp import replies
+from services.smtp.errors import MailStoreError, MailStoreFullError
 from services.smtp.events import Message
-from services.smtp.mailstore import Mail, MailInfo, MailStore
+from services.smtp.mailstore import MailEnvelope, MailSink
+from services.smtp.replies import Reply
 from services.smtp.state import SmtpState, Transaction
+from services.smtp.trace import protocol_name
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class Delivery:
     def __init__(
         self,
         connection: Connection[SmtpState],
-        store: MailStore,
+        store: MailSink,
         *,
         limit: int,
         clock: Callable[[], datetime],
@@ -49,7 +51,7 @@ class Delivery:
         self._monotonic = monotonic
         self._deadline: float | None = None
         self._taken = 0
-        self._failed = False
+        self._failed: Reply | None = None
 
     @property
     def full(self) -> bool:
@@ -57,39 +59,45 @@ class Delivery:
         return self._taken >= self._limit
 
     def take_text(self, message: Message) -> bytes:
-        """The text of a mail, which leaves the connection's bulk data.
+        """The text of a mail, whole, which leaves the connection's bulk data.
 
         Raises:
             SessionDataError: the session store returned another one than it was given.
         """
-        content = self._connection.read_bulk()
-        if len(content) != message.size:
-            raise SessionDataError(
-                f"the session store returned {len(content)} bytes of a mail of {message.size}: the mail is not "
-                "accepted. See that the store evicts nothing and that nothing else writes to it"
-            )
-        self._connection.clear_bulk()
-        self._taken += 1
-        return content
+        try:
+            return b"".join(self._text(message))
+        finally:
+            self._drop_text()
 
-    def store(self, transaction: Transaction, content: bytes) -> bool:
-        """Stores a mail; False when that failed, or did so before in this event, or the event takes too long."""
+    def deliver(self, message: Message) -> Reply | None:
+        """Stores a mail, piece by piece, whose text then leaves the connection's bulk data; see `store`.
+
+        Raises:
+            SessionDataError: the session store returned another text than it was given; nothing is stored.
+        """
+        try:
+            return self.store(message.transaction, self._text(message))
+        finally:
+            self._drop_text()
+
+    def store(self, transaction: Transaction, text: Iterable[bytes]) -> Reply | None:
+        """Stores a mail; what the client is told when it cannot be stored now, None when it is stored.
+
+        After one failure in an event, and when it takes too long, the others are refused without being tried.
+        """
         now = self._monotonic()
         if self._deadline is None:
             self._deadline = now + EVENT_BUDGET
-        if self._failed or now > self._deadline:
-            reason = "the store failed for one before it" if self._failed else "its event takes too long"
-            log.error(
-                "connection %s: mail %s is refused for now (451): %s", self._connection.uuid, transaction.id, reason
-            )
-            return False
-        info = self._info(transaction, content)
+        if self._failed is not None:
+            return self._refuse(transaction, self._failed, "the store failed for one before it")
+        if now > self._deadline:
+            return self._refuse(transaction, replies.NOT_STORED, "its event takes too long")
         try:
-            self._store.add(Mail(info, content))
+            info = self._store.add(self._envelope(transaction), text)
         except MailStoreError as error:
-            self._failed = True
-            log.error("connection %s: mail %s is refused for now (451): %s", self._connection.uuid, info.id, error)
-            return False
+            full = isinstance(error, MailStoreFullError)
+            self._failed = replies.STORE_FULL if full else replies.NOT_STORED
+            return self._refuse(transaction, self._failed, str(error))
         log.info(
             "connection %s: mail %s stored, %d bytes, %d recipients",
             self._connection.uuid,
@@ -97,18 +105,44 @@ class Delivery:
             info.size,
             len(info.rcpt_tos),
         )
-        return True
+        return None
 
-    def _info(self, transaction: Transaction, content: bytes) -> MailInfo:
-        return MailInfo(
+    def _refuse(self, transaction: Transaction, reply: Reply, reason: str) -> Reply:
+        log.error(
+            "connection %s: mail %s is refused for now (%d): %s",
+            self._connection.uuid,
+            transaction.id,
+            reply.code,
+            reason,
+        )
+        return reply
+
+    def _text(self, message: Message) -> Iterator[bytes]:
+        """The text in pieces; the last one is followed by an error unless together they are what came."""
+        size = 0
+        for piece in self._connection.iter_bulk():
+            size += len(piece)
+            yield piece
+        if size != message.size:
+            raise SessionDataError(
+                f"the session store returned {size} bytes of a mail of {message.size}: the mail is not accepted. "
+                "See that the store evicts nothing and that nothing else writes to it"
+            )
+
+    def _drop_text(self) -> None:
+        self._connection.clear_bulk()
+        self._taken += 1
+
+    def _envelope(self, transaction: Transaction) -> MailEnvelope:
+        state = self._connection.state
+        return MailEnvelope(
             id=transaction.id,
             mail_from=transaction.mail_from,
             rcpt_tos=tuple(transaction.rcpt_tos),
-            size=len(content),
             received_at=self._clock(),
             peer=self._connection.remote_addr,
-            sha256=hashlib.sha256(content).hexdigest(),
-            helo=self._connection.state.helo,
+            helo=state.helo,
+            protocol=protocol_name(extended=state.esmtp),
             mail_options=tuple(transaction.mail_options),
             rcpt_options=tuple(transaction.rcpt_options),
         )

@@ -5,9 +5,11 @@
     ├── LocalProtocolError     the code around the engine broke one of the engine's rules
     ├── HandlerFaultError      a hook returned or left behind what cannot be used
     └── MailStoreError         the mail store cannot be opened, read or written
+        ├── MailStoreFullError  it has no room for a mail now
+        └── MailGoneError       the mail is not there, or not there any more
 
 The client only ever sees replies. A `RemoteProtocolError` never leaves the engine; a `MailStoreError` at the end of a
-mail becomes 451.
+mail becomes 451, a `MailStoreFullError` 452.
 """
 
 from __future__ import annotations
@@ -46,3 +48,18 @@ class HandlerFaultError(SmtpError):
 
 class MailStoreError(SmtpError):
     """The mail store cannot be opened, read or written; the message says what to do."""
+
+
+class MailStoreFullError(MailStoreError):
+    """The mail store has no room for a mail now; the message says how to make some."""
+
+
+class MailGoneError(MailStoreError):
+    """A mail is not in the store, or was deleted while it was read.
+
+    Args:
+        mail_id: its id.
+    """
+
+    def __init__(self, mail_id: str) -> None:
+        super().__init__(f"there is no mail {mail_id}: `python -m services.smtp mails` lists those there are")

@@ -46,10 +46,6 @@ DOMAIN: Final = 255
 PATH: Final = 256
 """Bytes of a path with its angle brackets and source route (RFC 5321 4.5.3.1.3)."""
 
-LARGEST_MESSAGE: Final = 1_000_000_000 - 4 * 1024 * 1024
-"""Bytes of a mail that the mail store can keep: SQLite's longest row (SQLITE_MAX_LENGTH), less the envelope, which is
-never larger than a session's state. `Limits.message` must not be above it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

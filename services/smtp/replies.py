@@ -175,6 +175,7 @@ BARE_NEWLINE_IN_TEXT: Final = Reply.of(554, "5.6.0", "Message refused: it has a 
 NUL_IN_TEXT: Final = Reply.of(554, "5.6.0", "Message refused: it has a NUL character")
 TEXT_LINE_TOO_LONG: Final = Reply.of(500, "5.6.0", "Message refused: it has a line over 998 characters")
 NOT_STORED: Final = Reply.of(451, "4.3.0", "The mail could not be stored; try again later")
+STORE_FULL: Final = Reply.of(452, "4.3.1", "No room for the mail now; try again later")
 HANDLER_FAILED: Final = Reply.of(451, "4.3.0", "Local error in processing; try again later")
 
 

@@ -25,7 +25,7 @@ from bench.smtp.report import markdown
 from bench.smtp.results import Measurement, Results
 from bench.smtp.scenarios import BIG, KB, SCENARIOS, TARGETS, Load, Scenario, measure
 from bench.smtp.stored import InMaildir, InMailStore
-from services.smtp import Mail, MailInfo, open_mail_store
+from services.smtp import MailEnvelope, open_mail_store
 from tests.support.waiting import wait_until
 
 needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="the load generator is built with Go")
@@ -143,18 +143,14 @@ def store(url: str, *senders: str, text: bytes = TEXT) -> None:
     with contextlib.closing(open_mail_store(url)) as mails:
         for number, sender in enumerate(senders):
             mails.add(
-                Mail(
-                    MailInfo(
-                        id=f"{number:032x}",
-                        mail_from=sender,
-                        rcpt_tos=("a@b.example",),
-                        size=len(text),
-                        received_at=datetime.now(UTC),
-                        peer="127.0.0.1:1",
-                        sha256=hashlib.sha256(text).hexdigest(),
-                    ),
-                    text,
-                )
+                MailEnvelope(
+                    id=f"{number:032x}",
+                    mail_from=sender,
+                    rcpt_tos=("a@b.example",),
+                    received_at=datetime.now(UTC),
+                    peer="127.0.0.1:1",
+                ),
+                (text,),
             )
 
 

@@ -65,6 +65,9 @@ test_a_working_store_passes_its_check = contract.test_a_working_store_passes_its
 test_an_expired_session_that_nobody_loaded_starts_afresh = (
     contract.test_an_expired_session_that_nobody_loaded_starts_afresh
 )
+test_bulk_data_is_read_in_bounded_pieces_none_of_them_empty = (
+    contract.test_bulk_data_is_read_in_bounded_pieces_none_of_them_empty
+)
 test_bulk_data_of_no_session_is_an_error = contract.test_bulk_data_of_no_session_is_an_error
 test_delete_removes_session_and_tombstone_and_bears_neither = (
     contract.test_delete_removes_session_and_tombstone_and_bears_neither

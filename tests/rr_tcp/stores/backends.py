@@ -11,7 +11,7 @@ from pathlib import Path
 from rr_tcp.errors import RPCServiceError
 from rr_tcp.plugins.kv import KV
 from rr_tcp.rpc import RPC, Codec
-from rr_tcp.stores.lmdb_keys import session_key
+from rr_tcp.stores.lmdb_keys import chunk_key, session_key
 from rr_tcp.stores.lmdb_store import LMDBStore
 from rr_tcp.stores.lmdb_sweep import drop_bulk
 from rr_tcp.stores.open import CheckedSessionStore
@@ -73,6 +73,10 @@ class Backend(ABC):
         """The bulk data goes, the state stays."""
 
     @abstractmethod
+    def lose_middle(self, key: str) -> None:
+        """Of the bulk data of three saves, what the second one appended goes; all have the same size."""
+
+    @abstractmethod
     def bytes_written(self) -> int:
         """Bytes that the store has written, or sent to be written, so far."""
 
@@ -118,6 +122,10 @@ class LMDBBackend(_Records):
         with self._change._table.transaction(write=True) as txn:
             drop_bulk(txn, session_key(key))
 
+    def lose_middle(self, key: str) -> None:
+        with self._change._table.transaction(write=True) as txn:
+            assert txn.delete(chunk_key(session_key(key), 1))
+
     def bytes_written(self) -> int:
         counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
         return int(counters["wchar"])
@@ -147,6 +155,11 @@ class RedisBackend(Backend):
 
     def lose_bulk(self, key: str) -> None:
         self._run("DEL", f"rr-tcp:{{{key}}}:bulk")
+
+    def lose_middle(self, key: str) -> None:
+        """A string has no middle that could go alone."""
+        bulk = self.store.read_bulk(key)
+        self._run("SET", f"rr-tcp:{{{key}}}:bulk", bulk[: len(bulk) * 2 // 3])
 
     def bytes_written(self) -> int:
         with contextlib.closing(self._server.client()) as client:
@@ -181,6 +194,9 @@ class RoadRunnerBackend(_Records):
 
     def lose_bulk(self, key: str) -> None:
         self._kv.delete([f"rr-tcp.bulk.0:{key}"])
+
+    def lose_middle(self, key: str) -> None:
+        self._kv.delete([f"rr-tcp.bulk.1:{key}"])
 
     def bytes_written(self) -> int:
         return self._counting.sent

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from rr_tcp.errors import ConfigurationError, SessionDataError, SessionStoreError
-from rr_tcp.sessions import StoredSession
+from rr_tcp.sessions import BULK_PIECE, StoredSession
 from tests.rr_tcp.stores.backends import Backend
 from tests.rr_tcp.stores.remote import Remote, bulk_of, obey, write
 from tests.support.waiting import wait_until
@@ -262,10 +262,32 @@ def test_lost_bulk_data_is_refused(backend: Backend, key: str) -> None:
         backend.store.read_bulk(key)
 
 
+@pytest.mark.parametrize("size", [10, 2 * BULK_PIECE])
+def test_bulk_data_without_its_middle_is_refused_before_it_ends(backend: Backend, key: str, size: int) -> None:
+    for _ in range(3):
+        backend.store.save(key, b"state", ttl=TTL, append=bytes(size))
+    backend.lose_middle(key)
+    with pytest.raises(SessionDataError, match=f"its state says {3 * size}"):
+        list(backend.store.iter_bulk(key))
+
+
 def test_bulk_data_of_no_session_is_an_error(backend: Backend, key: str) -> None:
     """An empty answer would be delivered as an empty mail."""
     with pytest.raises(SessionDataError, match="no session"):
         backend.store.read_bulk(key)
+
+
+@pytest.mark.parametrize("appended", [[1] * 1000, [BULK_PIECE, 1, BULK_PIECE - 1, 5], [0, 3, 0], []])
+def test_bulk_data_is_read_in_bounded_pieces_none_of_them_empty(
+    backend: Backend, key: str, appended: list[int]
+) -> None:
+    parts = [os.urandom(size) for size in appended]
+    backend.store.save(key, b"state", ttl=TTL)
+    for part in parts:
+        backend.store.save(key, b"state", ttl=TTL, append=part)
+    pieces = list(backend.store.iter_bulk(key))
+    assert b"".join(pieces) == b"".join(parts)
+    assert all(0 < len(piece) <= BULK_PIECE for piece in pieces)
 
 
 def test_large_bulk_data_is_kept_whole(backend: Backend, key: str) -> None:

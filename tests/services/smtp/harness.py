@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 import msgspec
 
 from rr_tcp import App
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore
-from services.smtp import Limits, Mail, MailInfo, MailStoreError, SmtpProtocol, SmtpSettings
+from services.smtp import Limits, MailEnvelope, MailInfo, MailStoreError, SmtpProtocol, SmtpSettings
 from services.smtp.events import BodyChunk, BodyDiscarded, Message
+from services.smtp.mailstore.pieces import Measured
 from services.smtp.protocol import SmtpEngine
 from services.smtp.state import SmtpState, Transaction
 
@@ -77,42 +78,56 @@ def codes(replies: bytes) -> list[int]:
     return [int(line[:3]) for line in replies.splitlines() if line[3:4] != b"-"]
 
 
+@dataclass(frozen=True)
+class Mail:
+    """A stored mail.
+
+    Attributes:
+        info: its envelope and how it came.
+        content: its text.
+    """
+
+    info: MailInfo
+    content: bytes
+
+
 class MemoryMailStore:
-    """A mail store in memory.
+    """A mail store in memory, as far as a receiver needs one.
 
     Attributes:
         kept: the mails, by id.
-        failing: whether `open` and `add` fail.
+        failing: what `open` and `add` raise, if anything.
         opened: how often it was made ready.
         attempts: how often a mail was to be added.
+        pruned: the arguments of the calls of `prune`.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, Mail] = {}
-        self.failing = False
+        self.failing: MailStoreError | None = None
         self.opened = 0
         self.attempts = 0
+        self.pruned: list[tuple[int | None, timedelta | None, int]] = []
 
     def open(self) -> None:
         """See `MailStore.open`."""
         self.opened += 1
         if self.failing:
-            raise MailStoreError("the disk is gone")
+            raise self.failing
 
-    def add(self, mail: Mail) -> None:
+    def add(self, envelope: MailEnvelope, pieces: Iterable[bytes]) -> MailInfo:
         """See `MailStore.add`."""
         self.attempts += 1
         if self.failing:
-            raise MailStoreError("the disk is full")
-        self.kept.setdefault(mail.info.id, mail)
+            raise self.failing
+        measured = Measured(pieces)
+        content = b"".join(measured)
+        return self.kept.setdefault(envelope.id, Mail(measured.info(envelope), content)).info
 
-    def mails(self) -> Iterator[MailInfo]:
-        """See `MailStore.mails`."""
-        return (mail.info for mail in self.kept.values())
-
-    def get(self, mail_id: str) -> Mail | None:
-        """See `MailStore.get`."""
-        return self.kept.get(mail_id)
+    def prune(self, *, keep: int | None = None, older: timedelta | None = None, limit: int = 1) -> int:
+        """See `MailStore.prune`; only notes what was asked for."""
+        self.pruned.append((keep, older, limit))
+        return 0
 
     def close(self) -> None:
         """There is nothing to give back."""

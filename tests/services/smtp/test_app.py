@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import sqlite3
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 
 from rr_tcp import App, Connection, Request, TcpEvent
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore
-from services.smtp import Mail, MailInfo, SmtpProtocol, sqlite_store
+from services.smtp import MailEnvelope, MailInfo, MailStoreError, SmtpProtocol, replies
 from services.smtp.delivery import Delivery
+from services.smtp.mailstore import database
+from services.smtp.mailstore.sqlite import SqliteMailStore
 from services.smtp.state import SmtpState, Transaction
 from tests.services.smtp.corpus import envelope, session
 from tests.services.smtp.harness import NOW, SETTINGS, MemoryMailStore, Service, codes
@@ -54,7 +57,7 @@ def test_a_mail_store_that_cannot_be_opened_is_reported_and_costs_no_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with Service() as service:
-        service.store.failing = True
+        service.store.failing = MailStoreError("the disk is gone")
         client = service.client()
         assert "the disk is gone" in caplog.text
         assert codes(client.send(session(b"text\r\n"))) == [250, 250, 250, 354, 451, 221]
@@ -77,9 +80,9 @@ class _WatchedStore(MemorySessionStore):
         self.appended += [append] if append else []
         super().save(key, state, ttl=ttl, append=append, truncate=truncate)
 
-    def read_bulk(self, key: str) -> bytes:
+    def iter_bulk(self, key: str) -> Iterator[bytes]:
         self.reads += 1
-        return super().read_bulk(key)
+        return super().iter_bulk(key)
 
 
 def test_a_mail_in_one_piece_never_touches_the_bulk_data() -> None:
@@ -110,14 +113,14 @@ def test_a_mail_that_cannot_be_stored_is_451_and_over_and_the_session_goes_on(
     with Service() as service:
         client = service.client()
         client.send(HELLO + envelope())
-        service.store.failing = True
+        service.store.failing = MailStoreError("the disk is gone")
         assert client.send(*pieces) == b"451 4.3.0 The mail could not be stored; try again later\r\n"
         assert codes(client.send(b"DATA\r\n")) == [503]
-        service.store.failing = False
+        service.store.failing = None
         assert codes(client.send(envelope(), *pieces)) == [250, 250, 354, 250]
         [mail] = service.mails
         assert mail.info.mail_from == "from1@a.test"
-    assert "the disk is full" in caplog.text
+    assert "the disk is gone" in caplog.text
 
 
 def test_after_one_failure_the_other_mails_of_the_event_do_not_wait_for_the_store(
@@ -126,12 +129,12 @@ def test_after_one_failure_the_other_mails_of_the_event_do_not_wait_for_the_stor
     """Each could wait for a lock as long as the first, until the worker is killed for it."""
     with Service() as service:
         client = service.client()
-        service.store.failing = True
+        service.store.failing = MailStoreError("the disk is gone")
         mails = [envelope(number) + b"text\r\n.\r\n" for number in (1, 2, 3)]
         assert codes(client.send(HELLO + b"".join(mails))) == [250, *[250, 250, 354, 451] * 3]
         assert service.store.attempts == 1
         assert caplog.text.count("is refused for now (451)") == 3
-        service.store.failing = False
+        service.store.failing = None
         assert codes(client.send(mails[0])) == [250, 250, 354, 250], "the next event tries again"
 
 
@@ -139,23 +142,23 @@ def test_an_event_that_takes_too_long_stores_no_more(caplog: pytest.LogCaptureFi
     now = 0.0
 
     class Slow(MemoryMailStore):
-        def add(self, mail: Mail) -> None:
+        def add(self, envelope: MailEnvelope, pieces: Iterable[bytes]) -> MailInfo:
             nonlocal now
             now += 6.0
-            super().add(mail)
+            return super().add(envelope, pieces)
 
     store = Slow()
     request = Request("192.0.2.1:1", TcpEvent.DATA, b"", "uuid", "smtp")
     delivery = Delivery(
         Connection(request, SmtpState(), max_output=0), store, limit=20, clock=lambda: NOW, monotonic=lambda: now
     )
-    stored = [delivery.store(Transaction(str(number), "a@b"), b"") for number in range(4)]
-    assert stored == [True, True, False, False]
+    refusals = [delivery.store(Transaction(str(number), "a@b"), (b"",)) for number in range(4)]
+    assert refusals == [None, None, replies.NOT_STORED, replies.NOT_STORED]
     assert caplog.text.count("its event takes too long") == 2
 
 
 def test_a_locked_mail_store_is_451_for_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
     path = tmp_path / "mail.db"
     protocol = SmtpProtocol(dataclasses.replace(SETTINGS, mail_store=f"sqlite:///{path}"))
     app = App(store=MemorySessionStore())
@@ -169,7 +172,7 @@ def test_a_locked_mail_store_is_451_for_the_client(tmp_path: Path, monkeypatch: 
         assert codes(client.send(HELLO + (envelope() + b"text\r\n.\r\n") * 2)) == [250, *[250, 250, 354, 451] * 2]
         other.execute("ROLLBACK")
         assert codes(client.send(session(b"text\r\n"))) == [250, 250, 250, 354, 250, 221]
-    with contextlib.closing(sqlite_store.SqliteMailStore(path)) as store:
+    with contextlib.closing(SqliteMailStore(path)) as store:
         assert [info.size for info in store.mails()] == [6], "of the three, the one that was answered 250"
 
 
@@ -205,7 +208,7 @@ def test_a_store_that_fails_is_451_also_after_handle_data_said_yes() -> None:
             return "250 OK"
 
     with Service(SETTINGS, Accepting(), Accepting()) as service:
-        service.store.failing = True
+        service.store.failing = MailStoreError("the disk is gone")
         client = service.client()
         assert codes(client.send(session(b"text\r\n"))) == [250, 250, 250, 354, 451, 221]
 
@@ -214,8 +217,8 @@ def test_a_session_store_that_lost_a_piece_costs_the_session_and_stores_no_mail(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Losing(MemorySessionStore):
-        def read_bulk(self, key: str) -> bytes:
-            return super().read_bulk(key)[:-1]
+        def iter_bulk(self, key: str) -> Iterator[bytes]:
+            yield b"".join(super().iter_bulk(key))[:-1]
 
     with Service(sessions=Losing()) as service:
         client = service.client()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -14,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from services.smtp import Mail, MailInfo
+from services.smtp import MailEnvelope
 from services.smtp.cli import main
-from services.smtp.sqlite_store import SqliteMailStore
+from services.smtp.mailstore.sqlite import SqliteMailStore
 
 ROOT = Path(__file__).parents[3]
 CONTENT = b"\xff\xfe\r\nbytes\r\n\0"
@@ -28,16 +29,14 @@ def url(tmp_path: Path) -> str:
     """A store with two mails."""
     store = SqliteMailStore(tmp_path / "mail.db")
     for number, content in enumerate([CONTENT, LARGE]):
-        info = MailInfo(
+        envelope = MailEnvelope(
             id=f"{number:032}",
             mail_from="" if number else "from@a.test",
             rcpt_tos=("one@b.test", "two@b.test"),
-            size=len(content),
             received_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
             peer="127.0.0.1:1234",
-            sha256="00",
         )
-        store.add(Mail(info, content))
+        store.add(envelope, (content,))
     store.close()
     return f"sqlite:///{tmp_path}/mail.db"
 
@@ -75,8 +74,9 @@ def test_mails_are_listed_as_json(url: str) -> None:
         "size": len(CONTENT),
         "received_at": "2026-01-02T03:04:05.000000Z",
         "peer": "127.0.0.1:1234",
-        "sha256": "00",
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
         "helo": "",
+        "protocol": "ESMTP",
         "mail_options": [],
         "rcpt_options": [],
     }

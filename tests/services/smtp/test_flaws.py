@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rr_tcp.testing import MemorySessionStore, cuts
 from tests.services.smtp.corpus import MAILS, dot_stuffed, envelope, session
 from tests.services.smtp.harness import LIMITS, Service, codes, converse
@@ -104,11 +106,11 @@ class _CountingStore(MemorySessionStore):
         self.largest_state = max(self.largest_state, len(state))
         super().save(key, state, ttl=ttl, append=append, truncate=truncate)
 
-    def read_bulk(self, key: str) -> bytes:
-        bulk = super().read_bulk(key)
+    def iter_bulk(self, key: str) -> Iterator[bytes]:
         self.reads += 1
-        self.bytes_read += len(bulk)
-        return bulk
+        for piece in super().iter_bulk(key):
+            self.bytes_read += len(piece)
+            yield piece
 
 
 def test_flaw_12_a_text_is_written_once_and_read_once_and_its_size_is_limited() -> None:

@@ -52,11 +52,11 @@ def test_the_engine_imports_nothing_that_does_io() -> None:
 
 def test_the_service_knows_no_other_service() -> None:
     shared = {"services.env_file"}
-    for module in PACKAGE.glob("*.py"):
+    for module in PACKAGE.rglob("*.py"):
         others = {name for name in imported(module) if name.startswith(("services.", "workers"))}
         assert others <= shared, module.name
 
 
 def test_of_the_sdk_only_public_names_are_used() -> None:
-    for module in PACKAGE.glob("*.py"):
+    for module in PACKAGE.rglob("*.py"):
         assert not [name for name in imported(module) if name.startswith("rr_tcp.")], module.name

@@ -6,7 +6,6 @@ import pytest
 
 from rr_tcp import ConfigurationError
 from services.smtp import Limits, SmtpSettings
-from services.smtp.limits import LARGEST_MESSAGE
 
 
 def test_without_variables_there_are_defaults() -> None:
@@ -40,7 +39,6 @@ def test_every_setting_has_a_variable() -> None:
         ("SMTP_MAX_SIZE", "0"),
         ("SMTP_MAX_SIZE", "-1"),
         ("SMTP_MAX_SIZE", "\u0661"),
-        ("SMTP_MAX_SIZE", str(LARGEST_MESSAGE + 1)),
         ("SMTP_MAX_RECIPIENTS", "none"),
     ],
 )
@@ -48,7 +46,3 @@ def test_an_unusable_value_is_an_error_that_names_it(name: str, value: str) -> N
     with pytest.raises(ConfigurationError, match=rf"^{name} is '.*': give ") as error:
         SmtpSettings.from_env({name: value})
     assert repr(value) in str(error.value)
-
-
-def test_a_mail_may_be_as_large_as_the_store_can_keep() -> None:
-    assert SmtpSettings.from_env({"SMTP_MAX_SIZE": str(LARGEST_MESSAGE)}).limits.message == LARGEST_MESSAGE

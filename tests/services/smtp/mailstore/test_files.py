@@ -13,21 +13,27 @@ from pathlib import Path
 
 import pytest
 
-from services.smtp import MailStoreError, sqlite_store
-from services.smtp.sqlite_store import SqliteMailStore
-from tests.services.smtp.test_sqlite_store import ROOT, mail
+from services.smtp import MailStoreError
+from services.smtp.mailstore import schema
+from services.smtp.mailstore.database import Database
+from services.smtp.mailstore.sqlite import SqliteMailStore
+from tests.services.smtp.mailstore.samples import ROOT, TEXT, add, mail_id, text_of
 
 _WORKER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from services.smtp import Mail, MailInfo, MailStoreError, sqlite_store
+from services.smtp import MailEnvelope, MailStoreError
+from services.smtp.mailstore import database
+from services.smtp.mailstore.sqlite import SqliteMailStore
 
-sqlite_store.CLAIM_TIMEOUT = 0.1
-store = sqlite_store.SqliteMailStore(Path(sys.argv[1]))
+database.CLAIM_TIMEOUT = 0.1
+store = SqliteMailStore(Path(sys.argv[1]))
 for line in sys.stdin:
     try:
-        store.add(Mail(MailInfo(line.strip(), "", ("a@b",), 0, datetime.now(UTC), "", ""), b""))
+        store.add(
+            MailEnvelope(id=line.strip(), mail_from="", rcpt_tos=("a@b",), received_at=datetime.now(UTC), peer=""), ()
+        )
         print("stored", flush=True)
     except MailStoreError as error:
         print(error, flush=True)
@@ -120,44 +126,44 @@ def test_a_log_that_is_removed_while_it_is_in_use_costs_no_acknowledged_mail(
 
 def test_a_log_that_a_reader_holds_back_keeps_its_mails(store: SqliteMailStore, path: Path) -> None:
     """They cannot be moved while a read of an older state goes on; then nothing may be acknowledged either."""
-    store.add(mail())
+    add(store)
     with contextlib.closing(sqlite3.connect(path)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM mail").fetchall()
-        store.add(mail("1" * 32))
+        add(store, 1)
         log_of(path).unlink()
         with pytest.raises(MailStoreError, match="while another process reads it"):
-            store.add(mail("2" * 32))
+            add(store, 2)
         reader.execute("ROLLBACK")
-    store.add(mail("3" * 32))
-    assert ids(path) == {"0" * 32, "1" * 32, "3" * 32}
+    add(store, 3)
+    assert ids(path) == {mail_id(0), mail_id(1), mail_id(3)}
 
 
 def test_a_file_that_is_removed_without_its_log_is_an_error_and_no_new_one_is_made(
     store: SqliteMailStore, path: Path
 ) -> None:
     """The log would be taken for the new file's: mails would be acknowledged into a file that nobody can read."""
-    store.add(mail())
+    add(store)
     kept = path.rename(path.with_name("kept"))
     for other in (store, SqliteMailStore(path), store):
         with pytest.raises(MailStoreError, match="if its mails are not needed"):
-            other.add(mail("1" * 32))
+            add(other, 1)
     assert not path.exists()
     kept.rename(path)
-    store.add(mail("2" * 32))
-    assert ids(path) == {"0" * 32, "2" * 32}
+    add(store, 2)
+    assert ids(path) == {mail_id(0), mail_id(2)}
 
 
 def test_a_file_that_is_replaced_under_its_log_is_an_error(store: SqliteMailStore, path: Path) -> None:
-    store.add(mail())
+    add(store)
     kept = path.rename(path.with_name("kept"))
     path.write_bytes(kept.read_bytes())
     for _ in range(2):
         with pytest.raises(MailStoreError, match="was removed or replaced"):
-            store.add(mail("1" * 32))
+            add(store, 1)
     kept.rename(path)
-    store.add(mail("2" * 32))
-    assert ids(path) == {"0" * 32, "2" * 32}
+    add(store, 2)
+    assert ids(path) == {mail_id(0), mail_id(2)}
 
 
 @pytest.mark.parametrize("rest", [log_of, index_of])
@@ -169,22 +175,22 @@ def test_what_is_left_of_another_store_is_not_made_part_of_a_new_one(path: Path,
     assert rest(path).read_bytes() == b"of an earlier file"
     rest(path).unlink()
     with contextlib.closing(SqliteMailStore(path)) as store:
-        store.add(mail())
+        add(store)
 
 
 def test_a_file_that_is_replaced_while_it_is_opened_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.closing(SqliteMailStore(path)) as store:
-        store.add(mail())
-    check = SqliteMailStore._check
+        add(store)
+    check = Database._check
 
-    def replace_first(store: SqliteMailStore, connection: sqlite3.Connection) -> None:
-        check(store, connection)
+    def replace_first(database: Database, connection: sqlite3.Connection) -> None:
+        check(database, connection)
         path.rename(path.with_name("kept")).read_bytes()
         path.touch()
 
-    monkeypatch.setattr(SqliteMailStore, "_check", replace_first)
+    monkeypatch.setattr(Database, "_check", replace_first)
     with pytest.raises(MailStoreError, match="replaced while it was opened"):
-        SqliteMailStore(path).add(mail())
+        add(SqliteMailStore(path))
 
 
 def test_every_directory_that_got_a_new_name_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,22 +219,22 @@ def test_every_directory_that_got_a_new_name_is_flushed(tmp_path: Path, monkeypa
 
 def test_every_commit_is_flushed_to_the_disk_itself(store: SqliteMailStore) -> None:
     store.open()
-    assert store._connection is not None
+    assert store._database.connection is not None
     for name, value in (("synchronous", 2), ("fullfsync", 1), ("checkpoint_fullfsync", 1)):
-        assert store._connection.execute(f"PRAGMA {name}").fetchone() == (value,)
+        assert store._database.connection.execute(f"PRAGMA {name}").fetchone() == (value,)
 
 
 def test_a_store_has_its_name_only_once_it_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that saw it before would take it for a file that is no mail store."""
-    whole = sqlite_store._SCHEMA
-    monkeypatch.setattr(sqlite_store, "_SCHEMA", whole.replace("COMMIT;", "COMMIT; NONSENSE;"))
+    whole = schema.VERSION_1
+    monkeypatch.setattr(schema, "VERSION_1", f"{whole} NONSENSE;")
     store = SqliteMailStore(path)
     with pytest.raises(MailStoreError, match="NONSENSE"):
         store.open()
     assert not path.exists()
     assert len(list(path.parent.iterdir())) == 1, "what there is has another name"
-    monkeypatch.setattr(sqlite_store, "_SCHEMA", whole)
-    store.add(mail())
+    monkeypatch.setattr(schema, "VERSION_1", whole)
+    add(store)
     store.close()
     assert [entry.name for entry in path.parent.iterdir()] == ["mail.db"]
 
@@ -239,15 +245,15 @@ def test_a_file_system_without_hard_links_will_do(path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "link", refuse)
     with contextlib.closing(SqliteMailStore(path)) as store:
-        store.add(mail())
-        assert store.get(mail().info.id) == mail()
+        add(store)
+        assert text_of(store) == TEXT
 
 
 def test_a_symbolic_link_names_a_file_that_is_still_to_be_made(tmp_path: Path) -> None:
     link, target = tmp_path / "mail.db", tmp_path / "disk" / "real.db"
     link.symlink_to(target)
     with contextlib.closing(SqliteMailStore(link)) as store:
-        store.add(mail())
-        store.add(mail("1" * 32))
+        add(store)
+        add(store, 1)
         assert link.is_symlink()
-        assert ids(target) == ids(link) == {"0" * 32, "1" * 32}
+        assert ids(target) == ids(link) == {mail_id(0), mail_id(1)}

@@ -1,0 +1,222 @@
+"""One SQLite file that many processes share, whatever happens to its files meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from services.smtp.errors import MailStoreError, MailStoreFullError
+from services.smtp.mailstore import schema
+from services.smtp.mailstore.files import Files, files_of, make_file, refuse_log_alone, sync_directory
+
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT: Final = 5.0
+"""Seconds that a call waits for another process's write, which takes milliseconds. It has to end before RoadRunner's
+`exec_ttl` ends the worker."""
+
+CLAIM_TIMEOUT: Final = 1.0
+"""Seconds until a file without a log that another process has open is given up. A process that opens or closes the file
+takes milliseconds; one that holds a log which was removed lets go of it at its next mail."""
+
+_LOG_SIZE: Final = 16 * 1024 * 1024
+"""Bytes of the log that stay on the disk after a large mail went through it."""
+
+_SETTINGS: Final = f"""
+PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;
+PRAGMA journal_size_limit = {_LOG_SIZE};
+"""
+"""Each commit waits until the disk has it; macOS needs to be told twice."""
+
+_KIND: Final = 0xFF
+"""The low byte of SQLite's extended error codes is the kind of error."""
+
+
+class Database:
+    """A connection to the file that is opened when it is needed, and again when it has to be.
+
+    The file has a write-ahead log, which each commit flushes (`synchronous=FULL`): readers and one writer work at a
+    time in any number of processes, and a process that is killed in the middle of a transaction leaves nothing of it.
+    The file must be on a local disk: the log needs shared memory.
+
+    Args:
+        path: the file.
+        create: whether it is made when it does not exist, with its directory.
+    """
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        self.path = path
+        self._create = create
+        self._connection: sqlite3.Connection | None = None
+        self._held = Files()
+
+    @property
+    def connection(self) -> sqlite3.Connection | None:
+        """The connection, while one is open."""
+        return self._connection
+
+    @contextlib.contextmanager
+    def session(self, purpose: str) -> Iterator[sqlite3.Connection]:
+        """The open connection, for reading; what SQLite raises becomes a `MailStoreError`, and the next call reopens.
+
+        Args:
+            purpose: completes the error "the mail store cannot be ...".
+        """
+        try:
+            yield self._opened()
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            if isinstance(error, sqlite3.Error) and _kind(error) == sqlite3.SQLITE_FULL:
+                raise MailStoreFullError(
+                    f"the mail store {self.path} is full: {error}. Make space on its disk, or remove mails "
+                    "(`python -m services.smtp prune`)"
+                ) from error
+            raise MailStoreError(
+                f"the mail store {self.path} cannot be {purpose}: {error}. See that its directory exists on a local "
+                "disk with space left and that this user may write to it"
+            ) from error
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The open connection in a transaction of its own, which is undone when the block raises."""
+        with self.session("written") as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Closes the connection; the next call opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and (now := files_of(self.path)) != self._held:
+            self._let_go(self._connection, now)
+        if self._connection is None:
+            self._connection, self._held = self._open()
+        return self._connection
+
+    def _let_go(self, connection: sqlite3.Connection, now: Files) -> None:
+        """Closes a connection to files that are not the store's any more: what goes on in them is found by nobody."""
+        if now.main != self._held.main and now.log is not None and now.log == self._held.log:
+            # The connection stays open: it knows whose log this is.
+            raise MailStoreError(
+                f"the mail store {self.path.absolute()} was removed or replaced, and its log is there without it: "
+                "restore the file, or move the log away if its mails are not needed"
+            )
+        if now.main == self._held.main and not now.in_use:
+            self._save_removed_log(connection)
+        self.close()
+
+    def _save_removed_log(self, connection: sqlite3.Connection) -> None:
+        """Moves acknowledged mails to the file from a log that nobody finds, or reads right, any more."""
+        busy, frames, moved = connection.execute("PRAGMA wal_checkpoint").fetchone()
+        if busy or moved != frames:
+            raise MailStoreError(
+                f"the log of the mail store {self.path.absolute()} (its -wal or -shm file) was removed while it is in "
+                "use, and the mails in it cannot be moved to the file while another process reads it: end that process"
+            )
+        log.warning(
+            "the log of the mail store %s (its -wal or -shm file) was removed while it is in use; no mail is lost. "
+            "Leave these files alone while the service runs",
+            self.path.absolute(),
+        )
+
+    def _open(self) -> tuple[sqlite3.Connection, Files]:
+        path = self.path.resolve()
+        if not path.exists():
+            refuse_log_alone(path)
+            if not self._create:
+                raise MailStoreError(
+                    f"there is no mail store {self.path.absolute()}: it is made with the first connection. If "
+                    "mail was received, set MAIL_STORE to the service's and run in its working directory"
+                )
+            make_file(path, _fill)
+        before = files_of(path)
+        _claim(path)
+        connection = _connect(path, timeout=BUSY_TIMEOUT)
+        try:
+            connection.executescript(_SETTINGS)
+            self._check(connection)
+            return connection, self._check_files(path, before)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _check_files(self, path: Path, before: Files) -> Files:
+        """The files that a connection holds which was opened since."""
+        held = files_of(path)
+        if held.main != before.main or not held.in_use:
+            raise MailStoreError(f"the mail store {path} was removed or replaced while it was opened: try again")
+        if self._create:
+            sync_directory(path.parent)  # before a mail is acknowledged, whichever process made the file
+        return held
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Sees that the file is a mail store of this version, or makes it one."""
+        application_id, version, journal = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("application_id", "user_version", "journal_mode")
+        )
+        known = application_id == schema.APPLICATION_ID and 1 <= version <= schema.SCHEMA_VERSION
+        if not known or journal != "wal":
+            raise MailStoreError(
+                f"{self.path.absolute()} is no mail store of this version (application id {application_id:#x}, schema "
+                f"{version}, journal {journal}; expected {schema.APPLICATION_ID:#x}, up to {schema.SCHEMA_VERSION}, "
+                "wal): name another file in MAIL_STORE, or move this one away"
+            )
+        if version < schema.SCHEMA_VERSION:
+            log.info("the mail store %s is brought from schema %d to %d", self.path, version, schema.SCHEMA_VERSION)
+            schema.migrate(connection)
+
+
+def _connect(path: Path, *, timeout: float) -> sqlite3.Connection:
+    # mode=rw: a file that vanished in between is an error, not an empty store
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=timeout, isolation_level=None)
+
+
+def _fill(new: Path) -> None:
+    with contextlib.closing(sqlite3.connect(new)) as connection:
+        connection.executescript(_SETTINGS)
+        schema.create(connection)
+
+
+def _claim(path: Path) -> None:
+    """Sees that no process has the file open while it has no log: that process would hold a log that was removed.
+
+    SQLite would give the file a second log, and two logs destroy it, as do two indexes of one. Exclusive access, which
+    is given back at once, says that there is nobody.
+    """
+    deadline = time.monotonic() + CLAIM_TIMEOUT
+    while not files_of(path).in_use:
+        try:
+            with contextlib.closing(_connect(path, timeout=0)) as connection:
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                connection.execute("PRAGMA user_version").fetchone()
+                return
+        except sqlite3.OperationalError as error:
+            if _kind(error) != sqlite3.SQLITE_BUSY:
+                raise
+        if time.monotonic() > deadline:
+            raise MailStoreError(
+                f"the log of the mail store {path} (its -wal or -shm file) was removed while another process has the "
+                "store open: end all processes that use it, they save what is in the log, and try again"
+            )
+        time.sleep(0.01)
+
+
+def _kind(error: sqlite3.Error) -> int | None:
+    """SQLite's primary error code; None for an error of the Python module itself."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & _KIND

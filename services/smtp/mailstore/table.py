@@ -1,0 +1,159 @@
+"""Mails in the tables of a SQLite file, without their texts: what the SQLite and the Maildir store share."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from services.smtp.errors import MailStoreError
+from services.smtp.mailstore.database import Database
+from services.smtp.mailstore.interface import Counts, MailInfo
+
+BATCH: Final = 1000
+"""Mails that a listing reads at a time: no read goes on while they are printed, for as long as one goes on the log only
+grows."""
+
+COLUMNS: Final = "id, mail_from, rcpt_tos, size, received_at, peer, sha256, helo, mail_options, rcpt_options, more, seq"
+"""What `info_of` takes."""
+
+_INSERT: Final = f"INSERT INTO mail ({COLUMNS}, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, x'')"  # noqa: S608 - constants
+
+
+class _More(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What the first version of the table has no column for. Every field has the default that its mails get."""
+
+    protocol: str = "ESMTP"
+
+
+def listed(database: Database, after: str) -> Iterator[MailInfo]:
+    """The mails that were stored after a position, in order; no read goes on between two batches."""
+    query = f"SELECT {COLUMNS} FROM mail WHERE seq > ? ORDER BY seq LIMIT {BATCH}"  # noqa: S608 - constants
+    last = place(after)
+    while True:
+        with database.session("read") as connection:
+            rows = connection.execute(query, (last,)).fetchall()
+        yield from (info_of(database.path, row) for row in rows)
+        if len(rows) < BATCH:
+            return
+        last = rows[-1][-1]
+
+
+def found(database: Database, connection: sqlite3.Connection, mail_id: str) -> MailInfo | None:
+    """One mail by its id."""
+    row = connection.execute(f"SELECT {COLUMNS} FROM mail WHERE id = ?", (mail_id,)).fetchone()  # noqa: S608 - constants
+    return None if row is None else info_of(database.path, row)
+
+
+def next_seq(connection: sqlite3.Connection) -> int:
+    """A place for a new mail, which no mail ever had."""
+    [seq] = connection.execute("UPDATE total SET last = last + 1 RETURNING last").fetchone()
+    return int(seq)
+
+
+def insert(connection: sqlite3.Connection, seq: int, info: MailInfo) -> None:
+    """Adds a mail in its place."""
+    row = (
+        info.id,
+        info.mail_from,
+        _json(info.rcpt_tos),
+        info.size,
+        stamp(info.received_at),
+        info.peer,
+        info.sha256,
+        info.helo,
+        _json(info.mail_options),
+        _json(info.rcpt_options),
+        _json(_More(info.protocol)),
+        seq,
+    )
+    connection.execute(_INSERT, row)
+    connection.execute("UPDATE total SET mails = mails + 1, size = size + ?", (info.size,))
+
+
+def remove(connection: sqlite3.Connection, seq: int, size: int) -> None:
+    """Removes a mail, from all queues too; not its text."""
+    connection.execute("DELETE FROM mail WHERE seq = ?", (seq,))
+    connection.execute("DELETE FROM handed_out WHERE mail = ?", (seq,))
+    connection.execute("UPDATE total SET mails = mails - 1, size = size - ?", (size,))
+
+
+def last_position(connection: sqlite3.Connection) -> str:
+    """Where the last mail was stored; "" before the first one."""
+    [last] = connection.execute("SELECT last FROM total").fetchone()
+    return str(last or "")
+
+
+def counts(connection: sqlite3.Connection) -> Counts:
+    """How much there is."""
+    return Counts(*connection.execute("SELECT mails, size FROM total").fetchone())
+
+
+def prunable(
+    connection: sqlite3.Connection, now: datetime, *, keep: int | None, older: timedelta | None, limit: int
+) -> list[tuple[int, str, int]]:
+    """Place, id and size of the oldest mails that are too many or too old and that no group waits for."""
+    too_old = "" if older is None else stamp(now - older)
+    latest = "SELECT seq FROM mail ORDER BY seq DESC LIMIT 1 OFFSET ?"
+    row = None if keep is None else connection.execute(latest, (keep,)).fetchone()
+    last_too_many = 0 if row is None else row[0]
+    query = (
+        "SELECT seq, id, size FROM mail "
+        "WHERE seq IN (SELECT seq FROM mail WHERE seq <= ? UNION SELECT seq FROM mail WHERE received_at < ?) "
+        "AND seq <= (SELECT coalesce(min(seen), 9223372036854775807) FROM consumers) "
+        "AND seq NOT IN (SELECT mail FROM handed_out) ORDER BY seq LIMIT ?"
+    )
+    return connection.execute(query, (last_too_many, too_old, limit)).fetchall()
+
+
+def place(position: str) -> int:
+    """The place that a `MailInfo.position` names; 0 for "".
+
+    Raises:
+        MailStoreError: it is another store's.
+    """
+    if position and not (position.isascii() and position.isdecimal()):
+        raise MailStoreError(f"{position!r} is no position of a mail in this store")
+    return int(position or "0")
+
+
+def stamp(time: datetime) -> str:
+    """A time as text that sorts as times do."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def info_of(path: Path, row: Sequence[Any]) -> MailInfo:
+    """A mail from its `COLUMNS`; `MailStoreError` when they are damaged."""
+    mail_id, mail_from, rcpt_tos, size, received_at, peer, sha256, helo, mail_options, rcpt_options, more, seq = row
+    try:
+        return MailInfo(
+            id=mail_id,
+            mail_from=mail_from,
+            rcpt_tos=_strings(rcpt_tos),
+            received_at=datetime.fromisoformat(received_at),
+            peer=peer,
+            helo=helo,
+            protocol=msgspec.json.decode(more, type=_More).protocol,
+            mail_options=_strings(mail_options),
+            rcpt_options=_strings(rcpt_options),
+            size=size,
+            sha256=sha256,
+            position=str(seq),
+        )
+    except (msgspec.DecodeError, ValueError) as error:
+        raise MailStoreError(
+            f"the mail store {path.absolute()} is damaged at mail {mail_id}: {error}. Restore the file from "
+            "a copy, or delete that row"
+        ) from error
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _strings(text: str) -> tuple[str, ...]:
+    return msgspec.json.decode(text, type=tuple[str, ...])
