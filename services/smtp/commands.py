@@ -6,15 +6,17 @@ the engine is to decide on it, an event into `events`, with what `SmtpEngine.acc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from services.smtp import replies
 from services.smtp.body import BodyState
 from services.smtp.errors import RemoteProtocolError
 from services.smtp.events import Decision, Hello, Mail, Noop, Quit, Rcpt, Reset, Verify
 from services.smtp.extensions import announced
-from services.smtp.grammar import parse_command, parse_hello, parse_mail, parse_rcpt
+from services.smtp.grammar import parse_chunk, parse_command, parse_hello, parse_mail, parse_rcpt, parse_verify
+from services.smtp.help import help_reply
 from services.smtp.replies import Reply
 from services.smtp.sequence import check_sequence
 from services.smtp.settings import SmtpSettings
@@ -22,6 +24,8 @@ from services.smtp.state import SmtpState, Transaction
 
 Outcome: TypeAlias = Decision | Reply
 """What a command line comes to: a decision to be taken, or the reply when there is nothing to decide."""
+
+_BDAT = re.compile(rb"BDAT(?![A-Z])", re.IGNORECASE)
 
 
 class Commands:
@@ -45,8 +49,10 @@ class Commands:
         Raises:
             RemoteProtocolError: it is refused; nothing has changed.
         """
+        if _BDAT.match(line):
+            self._refuse_chunk(line)
         verb, argument = parse_command(line)
-        check_sequence(verb, self._state.phase)
+        check_sequence(verb, self._state.phase, refused=self._state.refused)
         match verb:
             case "HELO" | "EHLO":
                 return self._hello(argument, extended=verb == "EHLO")
@@ -59,7 +65,7 @@ class Commands:
             case "VRFY":
                 return self._verify(argument)
             case "HELP":
-                return replies.HELP
+                return help_reply(argument)
             case _:
                 return self._bare(verb, argument)
 
@@ -83,24 +89,41 @@ class Commands:
         return Hello(name, extended, replies.hello(self._settings.hostname, lines))
 
     def _mail(self, argument: str) -> Mail:
-        address, options, size = parse_mail(argument)
-        if options and not self._state.esmtp:
+        self._state.mails += 1
+        self._state.refused = True  # until it is accepted
+        if self._state.mails > self._limits.mails:
+            raise RemoteProtocolError(replies.TOO_MANY_MAILS, closing=True)
+        command = parse_mail(argument)
+        if command.options and not self._state.esmtp:
             raise RemoteProtocolError(replies.PARAMETERS_NEED_EHLO)
-        if self._state.messages >= self._limits.messages:
-            raise RemoteProtocolError(replies.TOO_MANY_MESSAGES, closing=True)
-        if size is not None and size > self._limits.message:
+        if command.size is not None and command.size > self._limits.message:
             raise RemoteProtocolError(replies.MESSAGE_TOO_BIG)
-        return Mail(Transaction(self._new_id(), address, list(options)))
+        return Mail(Transaction(self._new_id(), command.address, list(command.options)))
 
     def _rcpt(self, argument: str) -> Rcpt:
-        address = parse_rcpt(argument)
-        if len(self._state.mail.rcpt_tos) >= self._limits.recipients:
+        mail = self._state.mail
+        self._state.refused = True  # has no meaning any more once there is a recipient
+        command = parse_rcpt(argument, smtputf8=mail.smtputf8)
+        if command.options and not self._state.esmtp:
+            raise RemoteProtocolError(replies.PARAMETERS_NEED_EHLO)
+        if len(mail.rcpt_tos) >= self._limits.recipients:
             raise RemoteProtocolError(replies.TOO_MANY_RECIPIENTS)
-        return Rcpt(address)
+        return Rcpt(command.address, command.options)
 
-    @staticmethod
-    def _verify(argument: str) -> Verify:
-        address = argument.removeprefix("<").removesuffix(">")
-        if not address:
-            raise RemoteProtocolError(replies.VRFY_SYNTAX)
-        return Verify(address)
+    def _verify(self, argument: str) -> Verify:
+        command = parse_verify(argument)
+        if command.smtputf8 and not self._state.esmtp:
+            raise RemoteProtocolError(replies.PARAMETERS_NEED_EHLO)
+        return Verify(command.address)
+
+    def _refuse_chunk(self, line: bytes) -> NoReturn:
+        """Refuses BDAT and sees to it that the bytes of its chunk are not taken for commands.
+
+        RFC 3030 section 2 has the reply follow the chunk. Here it comes at once: a chunk need not end in a line feed,
+        and RoadRunner keeps such a one back until more follows, which a client that waits for its reply never sends.
+        """
+        size = parse_chunk(line)
+        if size is None or size > self._limits.message:
+            raise RemoteProtocolError(replies.NO_CHUNK_SIZE, closing=True)
+        self._state.skip = size
+        raise RemoteProtocolError(replies.NO_CHUNKING)

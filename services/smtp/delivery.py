@@ -143,6 +143,6 @@ class Delivery:
             peer=self._connection.remote_addr,
             helo=state.helo,
             protocol=protocol_name(extended=state.esmtp),
-            mail_options=tuple(transaction.mail_options),
-            rcpt_options=tuple(transaction.rcpt_options),
+            mail_options=tuple(transaction.mail_parameters),
+            rcpt_options=tuple(transaction.rcpt_parameters),
         )

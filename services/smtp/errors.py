@@ -30,12 +30,14 @@ class RemoteProtocolError(SmtpError):
     Attributes:
         reply: what the client is told.
         closing: whether the connection ends with this reply.
+        counted: whether it is one of the bad commands of which a session may have so many.
     """
 
-    def __init__(self, reply: Reply, *, closing: bool = False) -> None:
+    def __init__(self, reply: Reply, *, closing: bool = False, counted: bool | None = None) -> None:
         super().__init__(str(reply))
         self.reply = reply
         self.closing = closing
+        self.counted = 500 <= reply.code <= 504 if counted is None else counted  # malformed, unknown or misplaced
 
 
 class LocalProtocolError(SmtpError):

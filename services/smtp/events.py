@@ -41,9 +41,11 @@ class Rcpt:
 
     Attributes:
         address: the recipient without angle brackets.
+        options: the parameters, e.g. `NOTIFY=NEVER`.
     """
 
     address: str
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

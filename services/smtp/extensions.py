@@ -15,4 +15,14 @@ def announced(settings: SmtpSettings, state: SmtpState) -> tuple[str, ...]:
     """
     del state  # nothing depends on the session yet
     limits = settings.limits
-    return ("PIPELINING", f"SIZE {limits.message}", "8BITMIME", "ENHANCEDSTATUSCODES", "HELP")
+    return (
+        "PIPELINING",  # RFC 2920
+        f"SIZE {limits.message}",  # RFC 1870
+        "8BITMIME",  # RFC 6152
+        "SMTPUTF8",  # RFC 6531
+        "ENHANCEDSTATUSCODES",  # RFC 2034
+        "DSN",  # RFC 3461
+        f"LIMITS MAILMAX={limits.mails} RCPTMAX={limits.recipients}",  # RFC 9422
+        "VRFY",
+        "HELP",
+    )

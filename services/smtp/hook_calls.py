@@ -54,8 +54,8 @@ def hook_call(event: Decision, hooks: Hooks) -> HookCall:
             return HookCall("HELO", (name,))
         case Mail(transaction=transaction):
             return HookCall("MAIL", (transaction.mail_from, list(transaction.mail_options)))
-        case Rcpt(address=address):
-            return HookCall("RCPT", (address, []))
+        case Rcpt(address=address, options=options):
+            return HookCall("RCPT", (address, list(options)))
         case Message():
             return HookCall("DATA", ())
         case Reset():
@@ -91,11 +91,13 @@ async def consult(
     if isinstance(event, Hello):
         session.extended_smtp = event.extended
         envelope = Envelope()
+    elif isinstance(event, Mail):
+        envelope.smtp_utf8 = event.transaction.smtputf8
     elif isinstance(event, Message):
         envelope.content = envelope.original_content = content
     reply = await hooks.ask(call.command, session, envelope, *call.arguments)
     if isinstance(event, Message):
-        transaction = envelope_transaction(envelope, event.transaction.id) if reply.positive else None
+        transaction = envelope_transaction(envelope, event.transaction) if reply.positive else None
         try:
             _adopt_session(state, session, peer, positive=reply.positive)
         except HandlerFaultError as fault:
@@ -128,7 +130,11 @@ def _adopt_envelope(state: SmtpState, event: Decision, envelope: Envelope, *, po
     if not positive:
         return
     known = event.transaction if isinstance(event, Mail) else state.transaction
-    state.transaction = envelope_transaction(envelope, known.id) if known and not isinstance(event, Hello) else None
+    options = event.options if isinstance(event, Rcpt) else ()
+    if known is None or isinstance(event, Hello):
+        state.transaction = None
+    else:
+        state.transaction = envelope_transaction(envelope, known, options)
 
 
 def _warn(state: SmtpState, event: Decision) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Final
 
 from aiosmtpd.smtp import Envelope, Session
@@ -34,6 +35,7 @@ def make_envelope(state: SmtpState) -> Envelope:
     envelope = Envelope()
     if (transaction := state.transaction) is not None:
         envelope.mail_from = transaction.mail_from
+        envelope.smtp_utf8 = transaction.smtputf8
         envelope.mail_options = list(transaction.mail_options)
         envelope.rcpt_tos = list(transaction.rcpt_tos)
         envelope.rcpt_options = list(transaction.rcpt_options)
@@ -63,21 +65,40 @@ def envelope_attributes(envelope: Envelope) -> bytes:
     return encode_attributes("envelope", _added(vars(envelope), vars(Envelope()), _ENVELOPE_FIELDS))
 
 
-def envelope_transaction(envelope: Envelope, mail_id: str) -> Transaction | None:
+def envelope_transaction(envelope: Envelope, known: Transaction, options: Sequence[str] = ()) -> Transaction | None:
     """The mail that the Envelope describes, None before MAIL.
+
+    Args:
+        envelope: as the hook left it.
+        known: the mail before that.
+        options: the parameters of the RCPT that the hook was asked about; they go with the addresses that it added.
 
     Raises:
         HandlerFaultError: a hook left something else than addresses there.
     """
     if envelope.mail_from is None:
         return None
-    return Transaction(
-        id=mail_id,
+    left = Transaction(
+        id=known.id,
         mail_from=_strings("mail_from", [envelope.mail_from])[0],
-        mail_options=_strings("mail_options", envelope.mail_options),
-        rcpt_tos=_strings("rcpt_tos", envelope.rcpt_tos),
-        rcpt_options=_strings("rcpt_options", envelope.rcpt_options),
+        mail_parameters=known.mail_parameters,
     )
+    parameters = _by_address(known)
+    for address in _strings("rcpt_tos", envelope.rcpt_tos):
+        left.add_recipient(address, parameters[address].pop(0) if parameters.get(address) else options)
+    mail_options = _strings("mail_options", envelope.mail_options)
+    rcpt_options = _strings("rcpt_options", envelope.rcpt_options)
+    left.hook_mail_options = None if mail_options == left.mail_options else mail_options
+    left.hook_rcpt_options = None if rcpt_options == left.rcpt_options else rcpt_options
+    return left
+
+
+def _by_address(transaction: Transaction) -> dict[str, list[list[str]]]:
+    """The parameters with which each address came, once for each time that it came."""
+    parameters: dict[str, list[list[str]]] = {}
+    for address, options in zip_longest(transaction.rcpt_tos, transaction.rcpt_parameters, fillvalue=""):
+        parameters.setdefault(address, []).append([options] if options else [])
+    return parameters
 
 
 def _added(values: Mapping[str, Any], fresh: Mapping[str, Any], fields: frozenset[str]) -> dict[str, Any]:

@@ -9,21 +9,20 @@ from typing import Final
 COMMAND_LINE: Final = 512
 """Bytes of a command line with its CRLF (RFC 5321 4.5.3.1.4)."""
 
+ENVID: Final = 100
+"""Bytes of the parameter ENVID with its keyword (RFC 3461 section 4.4)."""
+
+ORCPT: Final = 500
+"""Bytes of the parameter ORCPT with its keyword (RFC 3461 section 4.2)."""
+
 COMMAND_LINES: Final[Mapping[bytes, int]] = {
-    b"MAIL": COMMAND_LINE
-    + 26  # SIZE (RFC 1870 section 3)
-    + 17  # BODY (RFC 6152 section 2)
-    + 10  # SMTPUTF8 (RFC 6531 section 3.1)
-    + len(" RET=FULL")
-    + 1
-    + 100,  # RET and the longest ENVID (RFC 3461 sections 4.3 and 4.4)
-    b"RCPT": COMMAND_LINE
-    + len(" NOTIFY=SUCCESS,FAILURE,DELAY")
-    + 1
-    + 500,  # and the longest ORCPT (RFC 3461 sections 4.1 and 4.2)
-    b"VRFY": COMMAND_LINE + 10,  # SMTPUTF8 (RFC 6531 section 3.1 has it for MAIL, and VRFY takes it too)
+    b"MAIL": COMMAND_LINE + 26 + 17 + 10 + len(" RET=FULL ") + ENVID,
+    b"RCPT": COMMAND_LINE + len(" NOTIFY=SUCCESS,FAILURE,DELAY ") + ORCPT,
+    b"VRFY": COMMAND_LINE + 10,
 }
-"""Bytes of the command lines that extensions make longer than `COMMAND_LINE`, by verb."""
+"""Bytes of the command lines that extensions make longer than `COMMAND_LINE` (RFC 5321 4.5.3.1.4), by verb: 26 for SIZE
+(RFC 1870 section 3), 17 for BODY (RFC 6152 section 2), 10 for SMTPUTF8 (RFC 6531 section 3.1, which VRFY takes too).
+RFC 3461 names no sum; it is that of its parameters at their longest."""
 
 LONGEST_COMMAND_LINE: Final = max(COMMAND_LINES.values())
 """Bytes that no command line is longer than."""
@@ -46,6 +45,9 @@ DOMAIN: Final = 255
 PATH: Final = 256
 """Bytes of a path with its angle brackets and source route (RFC 5321 4.5.3.1.3)."""
 
+LARGEST_ANNOUNCED: Final = 999_999
+"""What a limit that LIMITS announces cannot be above: six digits (RFC 9422 section 4)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -56,11 +58,12 @@ class Limits:
             mail has to fit into a worker's memory once.
         text_line: bytes of one line of a mail with its CRLF, without the dot of transparency (RFC 5321 4.5.3.1.6).
         recipients: accepted per mail; the next one is told to come in another mail (452). RFC 5321 4.5.3.1.8 asks for
-            100 at least.
+            100 at least, RFC 9422 section 4.2 for six digits at most.
         bad_commands: commands of one session that are unknown, malformed or out of sequence; with the last one the
             session ends (421). A person at a terminal errs less, a client that talks another protocol more.
-        messages: mails of one session; the next MAIL ends it (421). A client with more connects again, and nobody fills
-            the disk over one connection without being seen in the log.
+        mails: MAIL commands of one session, refused ones too; the next one ends it (421). A client with more connects
+            again, and nobody fills the disk over one connection without being seen in the log. Announced, so six
+            digits at most (RFC 9422 section 4.1), as `recipients`.
         messages_at_once: mails that end in one event; the next one ends the session (421). A client that waits for the
             354 of each mail, as RFC 2920 section 3.1 demands, ends one per event. Each is flushed to the disk, and
             meanwhile the worker serves nobody else.
@@ -70,5 +73,5 @@ class Limits:
     text_line: int = 1000
     recipients: int = 100
     bad_commands: int = 20
-    messages: int = 1000
+    mails: int = 1000
     messages_at_once: int = 20

@@ -46,11 +46,15 @@ class Input:
         Raises:
             RemoteProtocolError: the line is over and is none: too long, or ended by a bare LF.
         """
+        self._skip()
         end = self.data.find(b"\n", self.index) + 1
         line = self.data[self.index : end or len(self.data)]
         self.index += len(line)
+        too_long = len(line) > (command_line_limit(line) if end else LONGEST_COMMAND_LINE)
+        if too_long and line[:4].upper() == b"BDAT" and not self._state.overlong:
+            raise RemoteProtocolError(replies.NO_CHUNK_SIZE, closing=True)  # bytes follow, and who knows how many
         if not end:
-            if len(line) > LONGEST_COMMAND_LINE:
+            if too_long:
                 self._state.overlong = True
                 line = line[-1:]  # a CR whose LF may come next
             self._state.partial = line
@@ -58,6 +62,12 @@ class Input:
         overlong, self._state.overlong = self._state.overlong, False
         if not line.endswith(b"\r\n"):
             raise RemoteProtocolError(replies.BARE_LINE_FEED, closing=True)
-        if overlong or len(line) > command_line_limit(line):
+        if overlong or too_long:
             raise RemoteProtocolError(replies.LINE_TOO_LONG)
         return line[:-2]
+
+    def _skip(self) -> None:
+        """Passes over what belongs to no command."""
+        skipped = min(self._state.skip, len(self.data) - self.index)
+        self.index += skipped
+        self._state.skip -= skipped

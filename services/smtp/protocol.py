@@ -112,9 +112,10 @@ class SmtpEngine:
                 self._send(event.reply)
             case Mail():
                 self.state.transaction = event.transaction
+                self.state.refused = False
                 self._send(replies.SENDER_OK)
             case Rcpt():
-                self.state.mail.rcpt_tos.append(event.address)
+                self.state.mail.add_recipient(event.address, event.options)
                 self._send(replies.RECIPIENT_OK)
             case Message():
                 self._send(replies.accepted(event.transaction.id))
@@ -131,6 +132,8 @@ class SmtpEngine:
         The session ends after QUIT, and with a 421 as that is what it says.
         """
         event = self._answered()
+        if isinstance(event, Mail):
+            self.state.refused = not reply.positive
         self._send(reply, closing=isinstance(event, Quit) or reply.code == 421)
 
     def end(self, reply: Reply) -> None:
@@ -143,7 +146,6 @@ class SmtpEngine:
         event, self._pending = self._pending, None
         if isinstance(event, Message):
             self.state.reset()
-            self.state.messages += 1
         return event
 
     def _send(self, reply: Reply, *, closing: bool = False) -> None:
@@ -193,8 +195,8 @@ class SmtpEngine:
         return outcome
 
     def _refuse(self, error: RemoteProtocolError) -> None:
-        """Sends a refusal; what is malformed, unknown or misplaced (500 to 504) also counts."""
-        if 500 <= error.reply.code <= 504:
+        """Sends a refusal; what is malformed, unknown or misplaced also counts."""
+        if error.counted:
             self.state.bad_commands += 1
             if self.state.bad_commands >= self._limits.bad_commands and not error.closing:
                 error = RemoteProtocolError(replies.TOO_MANY_BAD_COMMANDS, closing=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -120,16 +121,13 @@ def hello(hostname: str, extensions: tuple[str, ...] = ()) -> Reply:
 
 
 OK: Final = Reply.of(250, "2.0.0", "OK")
-HELP: Final = Reply.of(
-    214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP", "Lines end in CR LF; see RFC 5321"
-)
 CANNOT_VERIFY: Final = Reply.of(252, "2.0.0", "Cannot verify the user, but will accept mail and attempt delivery")
 GOODBYE: Final = Reply.of(221, "2.0.0", "Goodbye")
 
 SERVER_ERROR: Final = Reply.of(421, "4.3.0", "Internal error, closing the connection; try again later")
 SESSION_EXPIRED: Final = Reply.of(421, "4.4.2", "The session has expired, closing the connection")
 TOO_MANY_BAD_COMMANDS: Final = Reply.of(421, "4.7.0", "Too many bad commands, closing the connection")
-TOO_MANY_MESSAGES: Final = Reply.of(421, "4.7.0", "Too many mails in one session, connect again for more")
+TOO_MANY_MAILS: Final = Reply.of(421, "4.7.0", "Too many mails in one session, connect again for more")
 TOO_MANY_AT_ONCE: Final = Reply.of(
     421, "4.7.0", "Too many mails at once, connect again and wait for each reply to DATA"
 )
@@ -139,30 +137,49 @@ NO_SMTP_CLIENT: Final = Reply.of(421, "4.7.0", "This is an SMTP server, closing 
 # Lines and verbs.
 
 CONTROL_CHARACTER: Final = Reply.of(500, "5.5.2", "Commands are printable ASCII ended by CR LF")
+NOT_UTF8: Final = Reply.of(500, "5.5.2", "Neither ASCII nor UTF-8")
 LINE_TOO_LONG: Final = Reply.of(500, "5.5.2", "Command line too long")
 UNKNOWN_COMMAND: Final = Reply.of(500, "5.5.1", "Command not recognized, try HELP")
 NOT_IMPLEMENTED: Final = Reply.of(502, "5.5.1", "Command not implemented")
+NO_STARTTLS: Final = Reply.of(502, "5.5.1", "No TLS at this port; where it is offered, it starts with the connection")
+NO_EXPN: Final = Reply.of(502, "5.5.1", "No mailing lists here to expand")
+NO_CHUNKING: Final = Reply.of(502, "5.5.1", "CHUNKING is not offered, send RSET and then the mail by DATA")
+NO_CHUNK_SIZE: Final = Reply.of(421, "4.5.4", "No telling where this BDAT ends, closing the connection")
 
 # Sequence.
 
 NEED_HELLO: Final = Reply.of(503, "5.5.1", "Send EHLO or HELO first")
-NEED_MAIL: Final = Reply.of(503, "5.5.1", "Send MAIL first")
-NEED_RCPT: Final = Reply.of(503, "5.5.1", "Send RCPT first, no recipient was accepted")
+NEED_MAIL: Final = Reply.of(503, "5.5.1", "Send MAIL first, none was accepted")
+NEED_RCPT: Final = Reply.of(503, "5.5.1", "Send RCPT first")
+NO_VALID_RECIPIENTS: Final = Reply.of(554, "5.5.1", "No valid recipients")
 NESTED_MAIL: Final = Reply.of(503, "5.5.1", "A mail is under way, end it with DATA or RSET")
 
 # Arguments.
 
 HELLO_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: HELO or EHLO, a space, the client's host name")
 NO_ARGUMENT: Final = Reply.of(501, "5.5.4", "The command takes no argument")
-VRFY_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: VRFY <address>")
-MAIL_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: MAIL FROM:<address> [SIZE=bytes] [BODY=7BIT|8BITMIME]")
-RCPT_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: RCPT TO:<address>")
+VRFY_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: VRFY <address> [SMTPUTF8]")
+MAIL_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: MAIL FROM:<address> [parameters], see HELP MAIL")
+RCPT_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: RCPT TO:<address> [parameters], see HELP RCPT")
+UNKNOWN_TOPIC: Final = Reply.of(504, "5.5.4", "HELP knows the commands that HELP without an argument lists")
 BAD_SENDER: Final = Reply.of(501, "5.1.7", "Malformed sender address, expected <local-part@domain> or <>")
 BAD_RECIPIENT: Final = Reply.of(501, "5.1.3", "Malformed recipient address, expected <local-part@domain>")
-NON_ASCII_ADDRESS: Final = Reply.of(553, "5.6.7", "Non-ASCII addresses are not supported")
+NON_ASCII_SENDER: Final = Reply.of(550, "5.6.7", "An address beyond ASCII needs MAIL with SMTPUTF8")
+NON_ASCII_RECIPIENT: Final = Reply.of(553, "5.6.7", "An address beyond ASCII needs MAIL, or VRFY, with SMTPUTF8")
 BAD_PARAMETER: Final = Reply.of(501, "5.5.4", "Malformed or repeated parameter")
 UNKNOWN_PARAMETER: Final = Reply.of(555, "5.5.4", "Parameter not recognized or not implemented")
 PARAMETERS_NEED_EHLO: Final = Reply.of(555, "5.5.4", "Parameters need an extended session, send EHLO")
+
+PARAMETER_SYNTAX: Final[Mapping[str, Reply]] = {
+    "SIZE": Reply.of(501, "5.5.4", "SIZE is a number of bytes, of up to 20 digits"),
+    "BODY": Reply.of(501, "5.5.4", "BODY is 7BIT or 8BITMIME"),
+    "SMTPUTF8": Reply.of(501, "5.5.4", "SMTPUTF8 takes no value"),
+    "RET": Reply.of(501, "5.5.4", "RET is FULL or HDRS"),
+    "ENVID": Reply.of(501, "5.5.4", "ENVID is printable text as xtext, 100 bytes with the keyword at most"),
+    "NOTIFY": Reply.of(501, "5.5.4", "NOTIFY is NEVER alone, or of SUCCESS, FAILURE and DELAY, parted by commas"),
+    "ORCPT": Reply.of(501, "5.5.4", "ORCPT is a type, a semicolon, an address as xtext; 500 bytes at most"),
+}
+"""By keyword, the reply to a value that the parameter cannot have."""
 
 # The mail.
 

@@ -38,20 +38,37 @@ SEQUENCE: Final[Mapping[str, Mapping[Phase, Reply]]] = {
 }
 """The commands of the service. In the phase DATA there are no commands, in CLOSED there is no input."""
 
-NOT_IMPLEMENTED: Final = frozenset({"AUTH", "BDAT", "ETRN", "EXPN", "STARTTLS", "TURN"})
-"""Commands of SMTP that the service knows of and does not announce."""
+NOT_IMPLEMENTED: Final[Mapping[str, Reply]] = {
+    "AUTH": replies.NOT_IMPLEMENTED,
+    "ETRN": replies.NOT_IMPLEMENTED,
+    "EXPN": replies.NO_EXPN,
+    "STARTTLS": replies.NO_STARTTLS,
+    "TURN": replies.NOT_IMPLEMENTED,
+}
+"""Commands of SMTP that the service knows of and does not announce, and what it says to them. BDAT is another: bytes
+follow it, see `Commands.outcome`."""
 
 FOREIGN: Final = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"})
 """Methods of HTTP. A browser can be made to send one with SMTP commands behind it, so the first ends the session."""
 
 
-def check_sequence(verb: str, phase: Phase) -> None:
-    """Returns if the command is allowed now; `RemoteProtocolError` carries the reply if it is not."""
+def check_sequence(verb: str, phase: Phase, *, refused: bool) -> None:
+    """Returns if the command is allowed now; `RemoteProtocolError` carries the reply if it is not.
+
+    Args:
+        verb: the command, in upper case.
+        phase: how far the dialogue is.
+        refused: whether a MAIL or RCPT was refused before. A client that pipelines had sent what follows already: that
+            is misplaced by no fault of its own (RFC 2920 section 3.1).
+    """
     if verb in FOREIGN:
         raise RemoteProtocolError(replies.NO_SMTP_CLIENT, closing=True)
     if verb in NOT_IMPLEMENTED:
-        raise RemoteProtocolError(replies.NOT_IMPLEMENTED)
+        raise RemoteProtocolError(NOT_IMPLEMENTED[verb])
     if verb not in SEQUENCE:
         raise RemoteProtocolError(replies.UNKNOWN_COMMAND)
-    if misplaced := SEQUENCE[verb].get(phase):
-        raise RemoteProtocolError(misplaced)
+    if (misplaced := SEQUENCE[verb].get(phase)) is None:
+        return
+    if refused and misplaced is replies.NEED_RCPT:
+        raise RemoteProtocolError(replies.NO_VALID_RECIPIENTS)
+    raise RemoteProtocolError(misplaced, counted=not (refused and misplaced is replies.NEED_MAIL))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rr_tcp import ConfigurationError
-from services.smtp.grammar import is_host
-from services.smtp.limits import Limits
+from services.smtp.addresses import is_host
+from services.smtp.limits import LARGEST_ANNOUNCED, Limits
 
 HOSTNAME: Final = "localhost"
 """How the service calls itself unless told otherwise. Not the machine's name: looking that up can take seconds, and in
@@ -51,7 +51,9 @@ class SmtpSettings:
         defaults = Limits()
         limits = Limits(
             message=_positive(env, "SMTP_MAX_SIZE", defaults.message, "bytes of one mail"),
-            recipients=_positive(env, "SMTP_MAX_RECIPIENTS", defaults.recipients, "recipients of one mail"),
+            recipients=_positive(
+                env, "SMTP_MAX_RECIPIENTS", defaults.recipients, "recipients of one mail", most=LARGEST_ANNOUNCED
+            ),
         )
         return cls(
             hostname=hostname,
@@ -61,9 +63,10 @@ class SmtpSettings:
         )
 
 
-def _positive(env: Mapping[str, str], name: str, default: int, unit: str) -> int:
+def _positive(env: Mapping[str, str], name: str, default: int, unit: str, *, most: int | None = None) -> int:
     value = env.get(name) or str(default)
     digits = value.isascii() and value.isdecimal()
-    if not digits or int(value) < 1:
-        raise ConfigurationError(f"{name} is {value!r}: give the most {unit}, a whole number above 0, e.g. {default}")
+    if not digits or int(value) < 1 or (most is not None and int(value) > most):
+        allowed = "above 0" if most is None else f"from 1 to {most}"
+        raise ConfigurationError(f"{name} is {value!r}: give the most {unit}, a whole number {allowed}, e.g. {default}")
     return int(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 import msgspec
 
@@ -33,16 +34,45 @@ class Transaction(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     Attributes:
         id: names the mail from MAIL on, here and in the mail store.
         mail_from: the sender's address, "" for the null sender.
-        mail_options: the parameters of MAIL in upper case.
+        mail_parameters: the parameters of MAIL, keywords in upper case.
         rcpt_tos: the recipients' addresses.
-        rcpt_options: the parameters of all RCPTs.
+        rcpt_parameters: the parameters with which each recipient came, parted by spaces as in a command, "" for none;
+            in the order of `rcpt_tos`, and shorter where the last ones had none.
+        hook_mail_options: `mail_options` when a hook made something else of it.
+        hook_rcpt_options: `rcpt_options` when a hook made something else of it.
     """
 
     id: str
     mail_from: str
-    mail_options: list[str] = msgspec.field(default_factory=list)
+    mail_parameters: list[str] = msgspec.field(default_factory=list)
     rcpt_tos: list[str] = msgspec.field(default_factory=list)
-    rcpt_options: list[str] = msgspec.field(default_factory=list)
+    rcpt_parameters: list[str] = msgspec.field(default_factory=list)
+    hook_mail_options: list[str] | None = None
+    hook_rcpt_options: list[str] | None = None
+
+    @property
+    def smtputf8(self) -> bool:
+        """Whether addresses and header may be UTF-8 (RFC 6531)."""
+        return "SMTPUTF8" in self.mail_parameters
+
+    @property
+    def mail_options(self) -> list[str]:
+        """The parameters of MAIL as aiosmtpd's Envelope has them."""
+        return list(self.mail_parameters) if self.hook_mail_options is None else self.hook_mail_options
+
+    @property
+    def rcpt_options(self) -> list[str]:
+        """The parameters of all RCPTs in one list, as aiosmtpd's Envelope has them."""
+        if self.hook_rcpt_options is None:
+            return [option for options in self.rcpt_parameters for option in options.split(" ") if option]
+        return self.hook_rcpt_options
+
+    def add_recipient(self, address: str, options: Sequence[str]) -> None:
+        """One more recipient, with the parameters of its RCPT."""
+        if options:
+            self.rcpt_parameters += [""] * (len(self.rcpt_tos) - len(self.rcpt_parameters))
+            self.rcpt_parameters.append(" ".join(options))
+        self.rcpt_tos.append(address)
 
 
 class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -53,9 +83,11 @@ class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         esmtp: whether it came with EHLO.
         partial: the beginning of a command line that is not over yet; never longer than a command line may be.
         overlong: the line is over its limit and is being skipped.
+        skip: bytes still to come that belong to a command which was refused, and are no commands.
         transaction: the mail under way.
         body: its text, from DATA on.
-        messages: mails received so far.
+        refused: whether the last MAIL was refused, and in a mail without recipients, whether the last RCPT was.
+        mails: MAIL commands so far.
         bad_commands: commands refused so far for being unknown, malformed or out of sequence.
         closed: the last reply was given.
         session_attributes: what a handler keeps on aiosmtpd's Session, see `attributes`.
@@ -67,9 +99,11 @@ class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     esmtp: bool = False
     partial: bytes = b""
     overlong: bool = False
+    skip: int = 0
     transaction: Transaction | None = None
     body: BodyState | None = None
-    messages: int = 0
+    refused: bool = False
+    mails: int = 0
     bad_commands: int = 0
     closed: bool = False
     session_attributes: bytes = b""
@@ -99,4 +133,5 @@ class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         """Ends the mail under way."""
         self.transaction = None
         self.body = None
+        self.refused = False
         self.envelope_attributes = b""

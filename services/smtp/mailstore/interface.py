@@ -46,7 +46,8 @@ class MailEnvelope:
         helo: how the client called itself.
         protocol: how it came, in the words of RFC 3848: SMTP, ESMTP, ESMTPA and so on.
         mail_options: the parameters of MAIL, e.g. `BODY=8BITMIME`.
-        rcpt_options: the parameters of all RCPTs.
+        rcpt_options: the parameters with which each recipient came, e.g. `NOTIFY=NEVER ORCPT=rfc822;a@b`, "" for none;
+            in the order of `rcpt_tos`, and shorter where the last ones had none.
     """
 
     id: str

@@ -34,7 +34,7 @@ def session(*contents: bytes) -> bytes:
 
 DIALOGUES: dict[str, bytes] = {
     "no mail": b"EHLO c\r\nnoop\r\nNOOP x y\r\nVRFY <a@b>\r\nHELP\r\nRSET\r\nQUIT\r\n",
-    "errors": b"MAIL FROM:<a@b>\r\nEHLO\r\nXXXX\r\n\r\n \r\nDATA\r\nehlo c\r\nRCPT TO:<a@b>\r\nRSET x\r\nBDAT 1\r\n",
+    "errors": b"MAIL FROM:<a@b>\r\nEHLO\r\nXXXX\r\n\r\n \r\nDATA\r\nehlo c\r\nRCPT TO:<a@b>\r\nRSET x\r\nEXPN l\r\n",
     "long lines": b"HELO c\r\nNOOP "
     + b"x" * 505
     + b"\r\nNOOP "
@@ -50,5 +50,16 @@ DIALOGUES: dict[str, bytes] = {
     "NUL": b"EHLO c\r\n" + envelope() + b"a\0b\r\n.\r\nNOOP\r\n",
     "long text line": b"EHLO c\r\n" + envelope() + b"x" * 999 + b"\r\n.\r\n" + envelope() + b"x" * 998 + b"\r\n.\r\n",
     "refused, then a mail": b"EHLO c\r\n" + envelope() + b"a\nb\r\n.\r\n" + envelope(2) + b"fine\r\n.\r\nQUIT\r\n",
+    "refused senders and recipients": b"EHLO c\r\nMAIL FROM:<a@b> SIZE=9999\r\nRCPT TO:<c@d>\r\nDATA\r\n"
+    b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d\r\nDATA\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\n",
+    "SMTPUTF8 and DSN": (
+        "EHLO c\r\nMAIL FROM:<\u00e9@b>\r\nmail from:<\u00e9@b\u00fccher.test> smtputf8 envid=Q+2Bq ret=hdrs\r\n"
+        "RCPT TO:<\u7528\u6237@d> NOTIFY=NEVER\r\nRCPT TO:<a@d> ORCPT=utf-8;\\x{E9}@d notify=delay,success\r\n"
+        "RCPT TO:<a@d> NOTIFY=NEVER,DELAY\r\nVRFY \u00e9 SMTPUTF8\r\nVRFY \u00e9\r\nDATA\r\n.\r\n"
+    ).encode(),
+    "not UTF-8": b"EHLO c\r\nMAIL FROM:<\xe9@b> SMTPUTF8\r\nMAIL FROM:<> SMTPUTF8\r\nRCPT TO:<\xc3\r\nRSET\r\n",
+    "chunks": b"EHLO c\r\n"
+    + envelope()
+    + b".\r\nBDAT 12\r\nRSET\r\nQUIT\r\nNOOP\r\nBDAT 3 LAST\r\n\n\r\nHELP MAIL\r\nBDAT x\r\nNOOP\r\n",
     "all defects": b"EHLO c\r\n" + envelope() + b"\0\n\r" + b"x" * 2500 + b"\r\n.\r\nNOOP\r\n",
 }

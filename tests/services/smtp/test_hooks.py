@@ -49,7 +49,7 @@ def test_a_handler_decides_on_recipients_and_mails() -> None:
         b"RCPT TO:<y@b.test>\r\nDATA\r\n",
         b"hi\r\n.\r\n",
     )
-    assert lines[6:] == [
+    assert lines[10:] == [
         b"250 2.1.0 Sender OK",
         b"550 5.0.0 not relaying to that domain",
         b"250 2.0.0 OK",
@@ -191,7 +191,11 @@ def test_the_older_form_of_handle_ehlo_announces_nothing_twice() -> None:
         b"PIPELINING",
         b"SIZE 2000",
         b"8BITMIME",
+        b"SMTPUTF8",
         b"ENHANCEDSTATUSCODES",
+        b"DSN",
+        b"LIMITS MAILMAX=1000 RCPTMAX=3",
+        b"VRFY",
         b"HELP",
     ]
 
@@ -246,7 +250,7 @@ def test_what_a_hook_refuses_has_not_happened() -> None:
         b"MAIL FROM:<a@b>\r\nEHLO evil\r\nRCPT TO:<c@d>\r\nDATA\r\n"
     )
     lines, _ = served(Refusing, *stream.splitlines(keepends=True))
-    assert codes(b"\r\n".join(lines)) == [550, 503, 250, 550, 503, 250, 550, 450, 503]
+    assert codes(b"\r\n".join(lines)) == [550, 503, 250, 550, 503, 250, 550, 450, 554]
 
 
 class RefusingWithNotes:
@@ -275,7 +279,7 @@ def test_of_what_a_refusing_hook_did_only_the_attributes_stay() -> None:
         b"RCPT TO:<no@b.test>\r\nRCPT TO:<b@b.test>\r\nDATA\r\n.\r\n"
     )
     lines, service = served(RefusingWithNotes, *stream.splitlines(keepends=True))
-    assert lines[6:10] == [
+    assert lines[10:14] == [
         b"550 5.0.0 no",
         b"250 2.0.0 refused",
         b"550 5.0.0 no",
@@ -299,6 +303,42 @@ def test_the_store_gets_the_envelope_that_handle_data_leaves_and_the_text_that_c
     assert mail.info.mail_from == "bounce@a.test"
     assert mail.info.rcpt_tos == ("list@b.test", "archive@b.test")
     assert mail.content == b"text\r\n"
+
+
+class Forwarding:
+    """Sends everything on to two addresses instead, and keeps no parameters: aiosmtpd's hooks may, but need not."""
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        assert envelope.smtp_utf8
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        envelope.rcpt_tos += [f"one+{address}", f"two+{address}"]
+        if options:
+            envelope.rcpt_options.append("X-SEEN")
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        assert envelope.smtp_utf8
+        del envelope.rcpt_tos[1]
+        return f"250 {envelope.mail_options} {envelope.rcpt_options}"
+
+
+def test_parameters_stay_with_the_mail_and_the_recipients_that_a_hook_made_of_them() -> None:
+    lines, service = served(
+        Forwarding,
+        HELLO,
+        b"MAIL FROM:<a@b> SMTPUTF8 ENVID=Q\r\n",
+        b"RCPT TO:<c@d>\r\n",
+        b"RCPT TO:<e@f> NOTIFY=NEVER ORCPT=rfc822;E@f\r\n",
+        b"DATA\r\n.\r\n",
+    )
+    assert lines[-1] == b"250 2.0.0 [] ['X-SEEN']"
+    [mail] = service.mails
+    assert mail.info.mail_options == ("SMTPUTF8", "ENVID=Q")
+    assert mail.info.rcpt_tos == ("one+c@d", "one+e@f", "two+e@f")
+    assert mail.info.rcpt_options == ("", "NOTIFY=NEVER ORCPT=rfc822;E@f", "NOTIFY=NEVER ORCPT=rfc822;E@f")
 
 
 class RefusingData:

@@ -10,14 +10,17 @@ import services.smtp
 PACKAGE = Path(services.smtp.__file__).parent
 
 ENGINE = {
+    "addresses",
     "body",
     "commands",
     "errors",
     "events",
     "extensions",
     "grammar",
+    "help",
     "limits",
     "lines",
+    "parameters",
     "protocol",
     "replies",
     "sequence",
@@ -26,7 +29,7 @@ ENGINE = {
 }
 """Modules that the engine consists of."""
 
-PURE = {"__future__", "collections", "dataclasses", "enum", "ipaddress", "msgspec", "re", "typing"}
+PURE = {"__future__", "collections", "dataclasses", "enum", "idna", "ipaddress", "msgspec", "re", "typing"}
 """What they may import: nothing that reads a clock, a file, a socket or the environment, or writes a log."""
 
 

@@ -24,12 +24,27 @@ def limited(**limits: int) -> SmtpSettings:
         (b"NOOP ", COMMAND_LINE),
         (b"mail FROM:<a@b>", COMMAND_LINES[b"MAIL"]),
         (b"VRFY a@b", COMMAND_LINES[b"VRFY"]),
+        (b"RCPT TO:<a@b>", COMMAND_LINES[b"RCPT"]),
     ],
 )
 def test_a_command_line_may_be_as_long_as_its_limit(verb: bytes, limit: int) -> None:
+    before = HELLO + (b"MAIL FROM:<a@b>\r\n" if verb.startswith(b"RCPT") else b"")
     longest = verb + b" " * (limit - len(verb) - 2) + b"\r\n"
-    assert codes(converse([HELLO + longest]).replies)[-1] in {250, 252}
-    assert codes(converse([HELLO + b" ".join([verb, longest[len(verb) :]])]).replies) == [250, 500]
+    assert codes(converse([before + longest]).replies)[-1] in {250, 252}
+    assert codes(converse([before + b" ".join([verb, longest[len(verb) :]])]).replies)[-1] == 500
+
+
+def test_the_longest_parameters_fit_the_longest_address() -> None:
+    """RFC 5321 4.5.3.1.4: an extension that makes a command longer says by how much; a path may have 256 bytes."""
+    path = b"<" + b"l" * 64 + b"@" + b"d" * 189 + b">"
+    assert len(path) == 256
+    size, envid = b"9" * 20, b"e" * 94
+    mail = b"MAIL FROM:" + path + b" SIZE=" + size + b" BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=" + envid + b"\r\n"
+    rcpt = b"RCPT TO:" + path + b" NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;" + b"o" * 487 + b"\r\n"
+    replies = codes(converse([HELLO + mail + mail.replace(size, b"1") + rcpt]).replies)
+    assert replies == [250, 552, 250, 250]
+    assert len(mail) <= COMMAND_LINES[b"MAIL"]
+    assert len(rcpt) <= COMMAND_LINES[b"RCPT"]
 
 
 def test_a_line_that_is_too_long_is_answered_once_and_not_kept() -> None:
@@ -112,9 +127,18 @@ def test_what_is_refused_for_another_reason_is_no_bad_command() -> None:
 
 
 def test_a_session_may_send_as_many_mails_as_its_limit() -> None:
-    outcome = converse([HELLO + (envelope() + b".\r\n") * 2 + b"MAIL FROM:<a@b>\r\nNOOP\r\n"], limited(messages=2))
+    outcome = converse([HELLO + (envelope() + b".\r\n") * 2 + b"MAIL FROM:<a@b>\r\nNOOP\r\n"], limited(mails=2))
     assert codes(outcome.replies)[-2:] == [250, 421]
     assert len(outcome.mails) == 2
+
+
+def test_refused_and_abandoned_mails_count_as_announced() -> None:
+    """RFC 9422 section 4.1: MAILMAX counts MAIL commands, whatever becomes of them."""
+    stream = HELLO + b"MAIL FROM:<a@b\r\nMAIL FROM:<a@b>\r\nRSET\r\n"
+    outcome = converse([stream + b"MAIL FROM:<a@b>\r\nRSET\r\nMAIL FROM:<a@b>\r\n"], limited(mails=3))
+    assert codes(outcome.replies) == [250, 501, 250, 250, 250, 250, 421]
+    assert b"250-LIMITS MAILMAX=3 RCPTMAX=3\r\n" in outcome.replies
+    assert outcome.closed
 
 
 def test_mails_that_end_in_one_event_are_limited_and_those_before_are_kept() -> None:
@@ -151,5 +175,5 @@ def test_the_defaults_are_what_rfc_5321_asks_for_or_more() -> None:
 
 
 def test_one_connection_cannot_fill_the_disk_unseen() -> None:
-    assert Limits().messages <= 1000
+    assert Limits().mails <= 1000
     assert Limits().messages_at_once <= 20

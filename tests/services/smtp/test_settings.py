@@ -40,6 +40,7 @@ def test_every_setting_has_a_variable() -> None:
         ("SMTP_MAX_SIZE", "-1"),
         ("SMTP_MAX_SIZE", "\u0661"),
         ("SMTP_MAX_RECIPIENTS", "none"),
+        ("SMTP_MAX_RECIPIENTS", "1000000"),
     ],
 )
 def test_an_unusable_value_is_an_error_that_names_it(name: str, value: str) -> None:

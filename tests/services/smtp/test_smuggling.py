@@ -59,6 +59,44 @@ def test_a_bare_carriage_return_makes_a_line_no_command() -> None:
     assert not outcome.closed
 
 
+CHUNK = b"x\r\n.\r\nMAIL FROM:<evil@a.test>\r\nRSET\n\0\xff"
+
+
+@pytest.mark.parametrize("line", [b"BDAT %d\r\n", b"bdat %d LAST\r\n", b"BDAT 0%d \r\n"])
+def test_the_bytes_of_a_refused_chunk_are_no_commands_wherever_they_are_cut(line: bytes) -> None:
+    stream = line % len(CHUNK) + CHUNK + b"NOOP\r\nBDAT 0 LAST\r\nNOOP\r\nBDAT 1\r\n\nRSET\r\n"
+    for pieces in cuts(stream):
+        outcome = converse([b"EHLO c\r\n", *pieces])
+        assert codes(outcome.replies) == [250, 502, 250, 502, 250, 502, 250]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"BDAT\r\n",
+        b"BDAT LAST\r\n",
+        b"BDAT -1\r\n",
+        b"BDAT 1 2\r\n",
+        b"BDAT\t5\r\n",
+        b"BDAT 5\0\r\n",
+        b"BDAT 5\xff\r\n",
+        b"bdat 2001\r\n",
+        b"BDAT 99999999999999999999999\r\n",
+        b"BDAT 5" + b" " * 600 + b"\r\n",
+        b"BDAT 5" + b" " * 2000 + b"\r\n",
+        b"BDAT 5" + b" " * 2000 + b"\n",
+    ],
+    ids=lambda line: repr(line[:12]) + str(len(line)),
+)
+def test_a_chunk_of_unknown_end_ends_the_session(line: bytes) -> None:
+    """Nothing says which bytes behind it are commands again; one over the size limit would be swallowed for nothing."""
+    for pieces in cuts(line + b"\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n"):
+        outcome = converse([b"EHLO c\r\n", *pieces])
+        assert codes(outcome.replies) == [250, 421]
+        assert b"BDAT" in outcome.replies
+        assert outcome.closed
+
+
 def test_a_browser_is_sent_away_before_its_body() -> None:
     request = b"POST / HTTP/1.1\r\nHost: localhost:1025\r\n\r\nEHLO c\r\nMAIL FROM:<a@b>\r\n"
     outcome = converse([request])
