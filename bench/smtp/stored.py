@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Protocol
@@ -49,7 +48,8 @@ class InMailStore:
             changed = [mail for mail in mails if (mail.size, mail.sha256) != (load.size, load.sha256)]
             if changed:
                 raise BenchError(f"{len(changed)} mails are stored with another text, {changed[0].mail_from} for one")
-        _empty(self._url)
+            while store.prune(keep=0, limit=1000):
+                pass
 
 
 class InMaildir:
@@ -67,11 +67,6 @@ class InMaildir:
         _same(load, sum(1 for _ in self._new.iterdir()))
         shutil.rmtree(self._new)
         self._new.mkdir(mode=0o700)
-
-
-def _empty(url: str) -> None:
-    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-        connection.execute("DELETE FROM mail")
 
 
 def _same(load: Load, stored: int) -> None:

@@ -142,16 +142,14 @@ def load(acknowledged: int) -> Load:
 def store(url: str, *senders: str, text: bytes = TEXT) -> None:
     with contextlib.closing(open_mail_store(url)) as mails:
         for number, sender in enumerate(senders):
-            mails.add(
-                MailEnvelope(
-                    id=f"{number:032x}",
-                    mail_from=sender,
-                    rcpt_tos=("a@b.example",),
-                    received_at=datetime.now(UTC),
-                    peer="127.0.0.1:1",
-                ),
-                (text,),
+            envelope = MailEnvelope(
+                id=f"{number:032x}",
+                mail_from=sender,
+                rcpt_tos=("a@b.example",),
+                received_at=datetime.now(UTC),
+                peer="127.0.0.1:1",
             )
+            mails.add(envelope, [text])
 
 
 @pytest.mark.parametrize(
