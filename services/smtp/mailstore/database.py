@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.smtp.errors import MailStoreError, MailStoreFullError
 from services.smtp.mailstore import schema
-from services.smtp.mailstore.files import Files, files_of, make_file, refuse_log_alone, sync_directory
+from services.smtp.mailstore.files import (
+    Files,
+    Names,
+    files_of,
+    flush,
+    make_file,
+    named,
+    names_of,
+    refuse_log_alone,
+    sync_directory,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,21 +39,42 @@ _LOG_SIZE: Final = 16 * 1024 * 1024
 """Bytes of the log that stay on the disk after a large mail went through it."""
 
 _SETTINGS: Final = f"""
-PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;
+PRAGMA synchronous = NORMAL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;
 PRAGMA journal_size_limit = {_LOG_SIZE};
 """
-"""Each commit waits until the disk has it; macOS needs to be told twice."""
+"""NORMAL: the log and the file are flushed before and after the log is copied to the file, so that no power cut damages
+either. That the disk has a commit is what `Database.writing` waits for; macOS needs to be told twice."""
 
 _KIND: Final = 0xFF
 """The low byte of SQLite's extended error codes is the kind of error."""
 
 
+class _Held(NamedTuple):
+    """What is open.
+
+    Attributes:
+        connection: SQLite's.
+        names: of the files that it has.
+        files: which they are.
+        log: descriptor of the log.
+    """
+
+    connection: sqlite3.Connection
+    names: Names
+    files: Files
+    log: int
+
+
 class Database:
     """A connection to the file that is opened when it is needed, and again when it has to be.
 
-    The file has a write-ahead log, which each commit flushes (`synchronous=FULL`): readers and one writer work at a
-    time in any number of processes, and a process that is killed in the middle of a transaction leaves nothing of it.
-    The file must be on a local disk: the log needs shared memory.
+    The file has a write-ahead log: readers and one writer work at a time in any number of processes, and a process that
+    is killed in the middle of a transaction leaves nothing of it. The file must be on a local disk: the log needs
+    shared memory.
+
+    Whoever wrote flushes the log, before it says so to anybody, and after its turn to write is over. `synchronous=FULL`
+    would flush it within that turn: then one process at a time would wait for the disk, and all others for that one.
+    What others wrote to the log before is flushed with it, so a power cut takes no commit that a flushed one stands on.
 
     Args:
         path: the file.
@@ -52,13 +84,12 @@ class Database:
     def __init__(self, path: Path, *, create: bool) -> None:
         self.path = path
         self._create = create
-        self._connection: sqlite3.Connection | None = None
-        self._held = Files()
+        self._held: _Held | None = None
 
     @property
     def connection(self) -> sqlite3.Connection | None:
         """The connection, while one is open."""
-        return self._connection
+        return self._held.connection if self._held else None
 
     @contextlib.contextmanager
     def session(self, purpose: str) -> Iterator[sqlite3.Connection]:
@@ -67,6 +98,28 @@ class Database:
         Args:
             purpose: completes the error "the mail store cannot be ...".
         """
+        with self._use(purpose) as held:
+            yield held.connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The open connection in a transaction of its own, which is undone when the block raises.
+
+        When the block is left without an error, the disk has what was written.
+        """
+        with self._use("written") as held:
+            held.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield held.connection
+                held.connection.execute("COMMIT")
+            except BaseException:
+                if held.connection.in_transaction:
+                    held.connection.execute("ROLLBACK")
+                raise
+            flush(held.log)
+
+    @contextlib.contextmanager
+    def _use(self, purpose: str) -> Iterator[_Held]:
         try:
             yield self._opened()
         except (sqlite3.Error, OSError) as error:
@@ -81,42 +134,31 @@ class Database:
                 "disk with space left and that this user may write to it"
             ) from error
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """The open connection in a transaction of its own, which is undone when the block raises."""
-        with self.session("written") as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
     def close(self) -> None:
         """Closes the connection; the next call opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._held is not None:
+            self._held.connection.close()
+            os.close(self._held.log)
+            self._held = None
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is not None and (now := files_of(self.path)) != self._held:
-            self._let_go(self._connection, now)
-        if self._connection is None:
-            self._connection, self._held = self._open()
-        return self._connection
+    def _opened(self) -> _Held:
+        held = self._held
+        if held is not None and named(held.names) != held.files and (now := files_of(self.path)) != held.files:
+            self._let_go(held, now)
+        if self._held is None:
+            self._held = self._open()
+        return self._held
 
-    def _let_go(self, connection: sqlite3.Connection, now: Files) -> None:
+    def _let_go(self, held: _Held, now: Files) -> None:
         """Closes a connection to files that are not the store's any more: what goes on in them is found by nobody."""
-        if now.main != self._held.main and now.log is not None and now.log == self._held.log:
+        if now.main != held.files.main and now.log is not None and now.log == held.files.log:
             # The connection stays open: it knows whose log this is.
             raise MailStoreError(
                 f"the mail store {self.path.absolute()} was removed or replaced, and its log is there without it: "
                 "restore the file, or move the log away if its mails are not needed"
             )
-        if now.main == self._held.main and not now.in_use:
-            self._save_removed_log(connection)
+        if now.main == held.files.main and not now.in_use:
+            self._save_removed_log(held.connection)
         self.close()
 
     def _save_removed_log(self, connection: sqlite3.Connection) -> None:
@@ -133,7 +175,7 @@ class Database:
             self.path.absolute(),
         )
 
-    def _open(self) -> tuple[sqlite3.Connection, Files]:
+    def _open(self) -> _Held:
         path = self.path.resolve()
         if not path.exists():
             refuse_log_alone(path)
@@ -149,7 +191,8 @@ class Database:
         try:
             connection.executescript(_SETTINGS)
             self._check(connection)
-            return connection, self._check_files(path, before)
+            names, files = names_of(self.path), self._check_files(path, before)
+            return _Held(connection, names, files, os.open(names.log, os.O_RDONLY))
         except BaseException:
             connection.close()
             raise
@@ -188,7 +231,7 @@ def _connect(path: Path, *, timeout: float) -> sqlite3.Connection:
 
 def _fill(new: Path) -> None:
     with contextlib.closing(sqlite3.connect(new)) as connection:
-        connection.executescript(_SETTINGS)
+        connection.executescript(f"{_SETTINGS} PRAGMA synchronous = FULL;")  # it has no log yet
         schema.create(connection)
 
 

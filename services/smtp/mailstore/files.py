@@ -5,11 +5,26 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from services.smtp.errors import MailStoreError
+
+
+class Names(NamedTuple):
+    """The names of a store's files.
+
+    Attributes:
+        main: the database; may be a symbolic link.
+        log: its write-ahead log. SQLite puts it beside the file itself.
+        log_index: of the log.
+    """
+
+    main: str
+    log: str
+    log_index: str
 
 
 class Files(NamedTuple):
@@ -31,10 +46,20 @@ class Files(NamedTuple):
         return self.log is not None and self.log_index is not None
 
 
-def files_of(path: Path) -> Files:
-    """The files that a store has now. `path` may be a symbolic link: SQLite puts the log beside the file itself."""
+def names_of(path: Path) -> Names:
+    """The names of the files of the store `path`."""
     real = path.resolve()
-    return Files(_identity(real), _identity(_log_of(real)), _identity(_index_of(real)))
+    return Names(str(path), str(_log_of(real)), str(_index_of(real)))
+
+
+def named(names: Names) -> Files:
+    """The files that have these names now. One call for every mail: no `Path`, which takes several times as long."""
+    return Files(_identity(names.main), _identity(names.log), _identity(names.log_index))
+
+
+def files_of(path: Path) -> Files:
+    """The files that the store `path` has now."""
+    return named(names_of(path))
 
 
 def make_file(path: Path, fill: Callable[[Path], None]) -> None:
@@ -83,6 +108,14 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def flush(descriptor: int) -> None:
+    """Returns when the disk has all that was written to a file, by any process."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync leaves it in the disk's own cache
+    else:
+        os.fdatasync(descriptor)
+
+
 def _make_directory(directory: Path) -> None:
     """Makes a directory and those above it, for their owner alone, each with a durable name."""
     missing = []
@@ -112,9 +145,9 @@ def _index_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-shm")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(name: str) -> tuple[int, int] | None:
     try:
-        status = path.stat()
+        status = os.stat(name)  # noqa: PTH116 - see `named`
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino

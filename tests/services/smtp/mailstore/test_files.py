@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import sqlite3
@@ -14,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from services.smtp import MailStoreError
-from services.smtp.mailstore import schema
+from services.smtp.mailstore import database, schema
 from services.smtp.mailstore.database import Database
+from services.smtp.mailstore.files import flush
 from services.smtp.mailstore.sqlite import SqliteMailStore
 from tests.services.smtp.mailstore.samples import ROOT, TEXT, add, mail_id, text_of
 
@@ -217,10 +219,55 @@ def test_every_directory_that_got_a_new_name_is_flushed(tmp_path: Path, monkeypa
         assert flushed == expected(path.parent), "whoever made the file may have been killed before it came to this"
 
 
-def test_every_commit_is_flushed_to_the_disk_itself(store: SqliteMailStore) -> None:
+def test_what_is_written_is_flushed_before_anybody_is_told_and_while_others_may_write(
+    store: SqliteMailStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.open()
+    log = path.with_name("mail.db-wal")
+    flushed: list[int] = []
+
+    def watched(descriptor: int) -> None:
+        assert os.path.sameopenfile(descriptor, opened.fileno()), "the log that SQLite writes to"
+        with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # raises while somebody else writes
+            flushed.extend(other.execute("SELECT count(*) FROM mail").fetchone())
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr(database, "flush", watched)
+    with log.open("rb") as opened:
+        add(store, 0)
+        assert flushed == [1]
+        add(store, 0)  # the first attempt may have died before its flush
+        assert flushed == [1, 1]
+        store.delete(mail_id(0))
+        assert flushed == [1, 1, 0]
+
+
+def test_a_mail_whose_flush_failed_is_not_acknowledged(store: SqliteMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(database, "flush", failing)
+    with pytest.raises(MailStoreError, match="Input/output error"):
+        add(store)
+    monkeypatch.undo()
+    add(store)
+    assert text_of(store) == TEXT
+
+
+def test_a_flush_is_one_of_the_disk_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's own way to say so; macOS has another one, see `flush`."""
+    asked: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", asked.append)
+    with (tmp_path / "file").open("wb") as file:
+        flush(file.fileno())
+        assert asked == [file.fileno()]
+
+
+def test_the_log_and_the_file_are_flushed_when_one_is_copied_to_the_other(store: SqliteMailStore) -> None:
     store.open()
     assert store._database.connection is not None
-    for name, value in (("synchronous", 2), ("fullfsync", 1), ("checkpoint_fullfsync", 1)):
+    for name, value in (("synchronous", 1), ("fullfsync", 1), ("checkpoint_fullfsync", 1)):
         assert store._database.connection.execute(f"PRAGMA {name}").fetchone() == (value,)
 
 
