@@ -7,13 +7,15 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 PY := .venv/bin/python
-UNIT_TESTS := tests/rr_tcp tests/services tests/tools tests/project tests/fuzz tests/bench
+UNIT_TESTS := tests/rr_tcp tests/services tests/differential tests/tools tests/project tests/fuzz tests/bench
 # What `make test` and `make e2e` hand to pytest, e.g. PYTEST_ARGS='-k smtp -x'
 PYTEST_ARGS ?=
 # What `make bench-sdk` and `make bench-smtp` hand to the benchmark, e.g. BENCH_ARGS='--rounds 20'
 BENCH_ARGS ?=
 # How long `make fuzz` looks for inputs
 SECONDS ?= 60
+# How many dialogues `make differential` holds with both servers
+DIALOGUES ?= 10000
 # Compose project of `make e2e`: its own, so that tearing it down never touches yours
 E2E_PROJECT ?= rr-tcp-e2e
 
@@ -64,6 +66,10 @@ test-pythons: rr redis ## Run the unit tests on every Python from 3.11 to 3.13 t
 fuzz: .venv/.fuzz ## Fuzz every target, SECONDS=60 in all, and send one worker a million events
 	$(PY) -m tests.fuzz --seconds $(SECONDS)
 	$(PY) -m tests.fuzz.memory
+
+.PHONY: differential
+differential: .venv/.dev rr ## Compare the mail service with a stock aiosmtpd, DIALOGUES=10000 random dialogues
+	$(PY) -m tests.differential --dialogues $(DIALOGUES)
 
 .PHONY: require-docker
 require-docker:

@@ -1,0 +1,51 @@
+"""What a deliberate difference is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.differential.compare import Exchange, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One deliberate difference.
+
+    Attributes:
+        name: of the rule, also in the documentation.
+        ours: a regular expression for what the service replies, code and text.
+        theirs: one for what aiosmtpd replies.
+        reason: why, also in the documentation.
+        example: a dialogue whose last line is the difference.
+        line: a regular expression for the line, or for the whole text of a mail.
+        in_text: whether the line is the end of a text.
+        hooked: whether the example needs the handler `Recorder`.
+        also: what else must hold.
+    """
+
+    name: str
+    ours: str
+    theirs: str
+    reason: str
+    example: tuple[bytes, ...]
+    line: bytes = b".*"
+    in_text: bool = False
+    hooked: bool = False
+    also: Callable[[Exchange], bool] = lambda _: True
+
+    def explains(self, exchange: Exchange) -> bool:
+        """Whether the difference is this one."""
+        return (
+            exchange.before.in_text == self.in_text
+            and re.fullmatch(self.line, exchange.line, re.IGNORECASE | re.DOTALL) is not None
+            and _matches(self.ours, exchange.ours)
+            and _matches(self.theirs, exchange.theirs)
+            and self.also(exchange)
+        )
+
+
+def _matches(pattern: str, side: Side) -> bool:
+    [reply] = side.replies if len(side.replies) == 1 else [None]
+    return reply is not None and re.match(pattern, f"{reply.code} {reply.text}") is not None
