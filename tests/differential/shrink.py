@@ -19,7 +19,7 @@ def shrink(dialogue: Dialogue, shows: Callable[[Dialogue], bool]) -> Dialogue:
     def still_shows(candidate: Dialogue) -> bool:
         nonlocal left
         left -= 1
-        return left >= 0 and shows(candidate)
+        return left > 0 and shows(candidate)
 
     if dialogue.hooked and still_shows(replace(dialogue, hooked=False)):
         dialogue = replace(dialogue, hooked=False)
@@ -31,7 +31,8 @@ def shrink(dialogue: Dialogue, shows: Callable[[Dialogue], bool]) -> Dialogue:
     )
     for index, step in enumerate(dialogue.steps):
         dialogue = _without_runs(len(step.data), dialogue, _bytes_of(index), still_shows)
-    return dialogue
+    without_empty = replace(dialogue, steps=tuple(step for step in dialogue.steps if step.data))
+    return without_empty if shows(without_empty) else dialogue
 
 
 def _bytes_of(index: int) -> Callable[[Dialogue, int, int], Dialogue]:

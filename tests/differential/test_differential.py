@@ -96,7 +96,7 @@ def _loses_the_beginning_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _has_no_limit_of_mails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Like aiosmtpd, so only the model can tell."""
-    _forgets(monkeypatch, "messages", 0)
+    _forgets(monkeypatch, "mails", 0)
 
 
 def _answers_another_code(monkeypatch: pytest.MonkeyPatch) -> None:
