@@ -4,10 +4,14 @@ The rules:
 
 * The text ends at CR LF `.` CR LF and nowhere else; `.` CR LF right after DATA is the empty mail.
 * A dot at the beginning of a line is removed. A line begins after CR LF only, or right after DATA.
-* A text with a CR or LF that is not part of CR LF, or with a NUL, is refused at its end. Other servers and clients
-  take such bytes for line ends; were it passed on, one mail could become two ("SMTP smuggling").
-* So is a text over the size limit or with an over-long line. What is refused is read to its real end all the same: no
-  byte of it is ever taken for a command.
+* A CR or LF that is not part of CR LF is a bare one. Other servers and clients take it for a line end; were it passed
+  on, one mail could become two ("SMTP smuggling"). The policy `BareNewlines` says what becomes of the mail: refused at
+  its end, or kept with a CR LF in the place of each. Either way a bare one never ends the text, and never begins a
+  line of which a dot is removed: a dot behind it stays, and whoever sends the mail on doubles it.
+* A text with a NUL is refused under either policy. It is no line end that could be mended, no mail may have one (RFC
+  5321 2.3.8, RFC 5322 4), and programs in C see the end of a string there.
+* So is a text over the size limit or with an over-long line; both are measured in the text as it is kept. What is
+  refused is read to its real end all the same: no byte of it is ever taken for a command.
 * What is wrong is collected as a set and looked at once, at the end: so the answer does not depend on the cuts.
 """
 
@@ -23,6 +27,15 @@ from services.smtp.limits import Limits
 from services.smtp.replies import Reply
 
 
+class BareNewlines(enum.StrEnum):
+    """What becomes of a mail with a CR or LF that is not part of CR LF."""
+
+    REJECT = "reject"
+    """It is refused."""
+    NORMALIZE = "normalize"
+    """Each becomes CR LF."""
+
+
 class Position(enum.StrEnum):
     """Where the last byte left the decoder."""
 
@@ -33,7 +46,7 @@ class Position(enum.StrEnum):
     """CR after such a dot; held back until the next byte says whose it is."""
     MIDDLE = "middle"
     CR = "CR"
-    """CR anywhere else; part of the text already."""
+    """CR anywhere else; in the text already, under NORMALIZE as CR LF."""
     END = "end"
 
 
@@ -65,12 +78,14 @@ class BodyState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What has to be known of a text to go on with it; the text itself is the caller's.
 
     Attributes:
+        bare_newlines: the policy; it is that of the mail's beginning, whatever the settings of a later process.
         position: where the last byte left the decoder.
-        column: bytes of the unfinished line, without a removed dot; not kept up once there is a defect.
-        size: bytes of the text so far, without removed dots.
+        column: bytes of the unfinished line as it is kept; not kept up once there is a defect.
+        size: bytes of the text so far as it is kept.
         defects: what it is refused for, `Defect`.
     """
 
+    bare_newlines: BareNewlines = BareNewlines.REJECT
     position: Position = Position.LINE_START
     column: int = 0
     size: int = 0
@@ -110,13 +125,10 @@ def decode(state: BodyState, data: bytes, start: int, limits: Limits) -> Decoded
                 state.position = Position.END
                 index += 1
             case Position.DOT_CR, _:
-                pieces.append(b"\r")
-                _take(state, b"\r", limits)
+                pieces.append(_take(state, b"\r", limits))
             case position, byte:
                 stop = index + 1 if position is Position.CR and byte == _LF else _end_of_run(data, index)
-                piece = data[index:stop].replace(b"\r\n.", b"\r\n")
-                pieces.append(piece)
-                _take(state, piece, limits)
+                pieces.append(_take(state, data[index:stop].replace(b"\r\n.", b"\r\n"), limits))
                 index = stop
     return Decoded(b"" if state.defects else b"".join(pieces), index)
 
@@ -135,16 +147,44 @@ def _end_of_run(data: bytes, index: int) -> int:
     return len(data)
 
 
-def _take(state: BodyState, piece: bytes, limits: Limits) -> None:
-    """Takes bytes that are text for certain, and notes what is wrong with them."""
-    state.size += len(piece)
+def _take(state: BodyState, piece: bytes, limits: Limits) -> bytes:
+    """Takes bytes that are text for certain, and notes what is wrong with them; what is to be kept of them."""
+    if state.bare_newlines is BareNewlines.NORMALIZE:
+        text = _normalized(piece, after_cr=state.position is Position.CR)
+    else:
+        text = piece
+        if _has_bare_newline(piece, after_cr=state.position is Position.CR):
+            state.defects |= Defect.BARE_NEWLINE
+    state.position = _position_after(piece, state.position)
+    state.size += len(text)
     if state.size > limits.message:
         state.defects |= Defect.TOO_BIG
     if b"\0" in piece:
         state.defects |= Defect.NUL
-    _check_newlines(state, piece)
     if not state.defects:  # every other defect is worse than a long line
-        _check_line_lengths(state, piece, limits.text_line)
+        _check_line_lengths(state, text, limits.text_line)
+    return text
+
+
+def _normalized(piece: bytes, *, after_cr: bool) -> bytes:
+    """The piece with CR LF for each line end. A CR at its end became CR LF already: an LF that follows adds nothing."""
+    rest = piece[1:] if after_cr and piece.startswith(b"\n") else piece
+    return rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+def _has_bare_newline(piece: bytes, *, after_cr: bool) -> bool:
+    """Whether there is a CR or LF that is not part of CR LF; of a CR at the end, the next piece will tell."""
+    complete = (b"\r" + piece if after_cr else piece).removesuffix(b"\r")
+    pairs = complete.count(b"\r\n")
+    return complete.count(b"\r") != pairs or complete.count(b"\n") != pairs
+
+
+def _position_after(piece: bytes, before: Position) -> Position:
+    """Where a piece, as it came, leaves the decoder."""
+    if piece.endswith(b"\r"):
+        return Position.CR
+    at_line_start = piece.endswith(b"\r\n") or (piece == b"\n" and before is Position.CR)
+    return Position.LINE_START if at_line_start else Position.MIDDLE
 
 
 def _check_line_lengths(state: BodyState, piece: bytes, limit: int) -> None:
@@ -161,16 +201,3 @@ def _check_line_lengths(state: BodyState, piece: bytes, limit: int) -> None:
         start = end + 1
     last = piece.rfind(b"\n", max(start, 0))
     state.column = len(piece) - (last + 1 if last >= 0 else start)
-
-
-def _check_newlines(state: BodyState, piece: bytes) -> None:
-    """Looks for CR and LF that are not CR LF, and says where the piece leaves the decoder."""
-    joined = b"\r" + piece if state.position is Position.CR else piece
-    complete = joined.removesuffix(b"\r")
-    pairs = complete.count(b"\r\n")
-    if complete.count(b"\r") != pairs or complete.count(b"\n") != pairs:
-        state.defects |= Defect.BARE_NEWLINE
-    if joined.endswith(b"\r"):
-        state.position = Position.CR
-    else:
-        state.position = Position.LINE_START if joined.endswith(b"\r\n") else Position.MIDDLE

@@ -75,7 +75,7 @@ class Commands:
             raise RemoteProtocolError(replies.NO_ARGUMENT)
         match verb:
             case "DATA":
-                self._state.body = BodyState()
+                self._state.body = BodyState(self._settings.bare_newlines)
                 return replies.START_MAIL_INPUT
             case "RSET":
                 self._state.reset()

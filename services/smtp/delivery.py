@@ -142,7 +142,7 @@ class Delivery:
             received_at=self._clock(),
             peer=self._connection.remote_addr,
             helo=state.helo,
-            protocol=protocol_name(extended=state.esmtp),
+            protocol=protocol_name(extended=state.esmtp, utf8=transaction.smtputf8),
             mail_options=tuple(transaction.mail_parameters),
             rcpt_options=tuple(transaction.rcpt_parameters),
         )

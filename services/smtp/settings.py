@@ -8,6 +8,7 @@ from typing import Final
 
 from rr_tcp import ConfigurationError
 from services.smtp.addresses import is_host
+from services.smtp.body import BareNewlines
 from services.smtp.limits import LARGEST_ANNOUNCED, Limits
 
 HOSTNAME: Final = "localhost"
@@ -26,17 +27,19 @@ class SmtpSettings:
         hostname: how the service calls itself: a domain, or an address literal such as `[127.0.0.1]`.
         mail_store: URL of the mail store, see `mailstore.open_mail_store`.
         handler: dotted path of a class with aiosmtpd's hooks, then its arguments as in a shell; "" for none.
+        bare_newlines: what becomes of a mail with a CR or LF that is not part of CR LF.
         limits: what a client may ask for.
     """
 
     hostname: str = HOSTNAME
     mail_store: str = MAIL_STORE
     handler: str = ""
+    bare_newlines: BareNewlines = BareNewlines.REJECT
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> SmtpSettings:
-        """Reads SMTP_HOSTNAME, SMTP_HANDLER, SMTP_MAX_SIZE, SMTP_MAX_RECIPIENTS and MAIL_STORE; empty is unset.
+        """Reads the variables SMTP_... and MAIL_STORE that `.env.example` describes; empty is unset.
 
         Raises:
             ConfigurationError: a value cannot be used. That of MAIL_STORE and SMTP_HANDLER is looked at when the store
@@ -59,8 +62,20 @@ class SmtpSettings:
             hostname=hostname,
             mail_store=env.get("MAIL_STORE") or MAIL_STORE,
             handler=env.get("SMTP_HANDLER", "").strip(),
+            bare_newlines=_bare_newlines(env),
             limits=limits,
         )
+
+
+def _bare_newlines(env: Mapping[str, str]) -> BareNewlines:
+    value = env.get("SMTP_BARE_NEWLINES") or BareNewlines.REJECT
+    try:
+        return BareNewlines(value)
+    except ValueError:
+        raise ConfigurationError(
+            f"SMTP_BARE_NEWLINES is {value!r}: give reject, to refuse a mail with a CR or LF that is not part of CR "
+            "LF, or normalize, to make each one CR LF"
+        ) from None
 
 
 def _positive(env: Mapping[str, str], name: str, default: int, unit: str, *, most: int | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 
 import msgspec
@@ -12,8 +13,10 @@ from rr_tcp.events import split_remote_addr
 from rr_tcp.proxy_protocol import parse_header
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore
 from services.echo import EchoProtocol, EchoSettings
+from services.smtp.body import BareNewlines
 from tests.fuzz.pieces import stream_in_pieces
-from tests.services.smtp.harness import LIMITS, converse
+from tests.services.smtp.corpus import dot_stuffed, envelope
+from tests.services.smtp.harness import LIMITS, SETTINGS, converse
 
 MAX_LINE = 40
 UUID = "6f9b9a0e-0000-4000-8000-000000000000"
@@ -125,13 +128,26 @@ def proxy_header(data: bytes) -> None:
 
 
 def smtp(data: bytes) -> None:
-    """The SMTP engine, saved and restored between two pieces, gives the same replies and mails as in one go."""
+    """The SMTP engine, saved and restored between two pieces, gives the same replies and mails as in one go.
+
+    No mail that it keeps can become two further on, and the policy for bare newlines changes none but those that have
+    some.
+    """
     stream, pieces = stream_in_pieces(data)
-    whole, outcome = converse([stream]), converse(pieces)
-    assert (outcome.replies, outcome.mails, outcome.closed) == (whole.replies, whole.mails, whole.closed)
-    assert outcome.largest_state < 4096
-    assert outcome.most_kept <= LIMITS.message
-    for transaction, text in whole.mails:
-        assert transaction.rcpt_tos
-        assert b"\0" not in text
-        assert text.count(b"\r") == text.count(b"\n") == text.count(b"\r\n")
+    kept = []
+    for policy in BareNewlines:
+        settings = dataclasses.replace(SETTINGS, bare_newlines=policy)
+        whole, outcome = converse([stream], settings), converse(pieces, settings)
+        assert (outcome.replies, outcome.mails, outcome.closed) == (whole.replies, whole.mails, whole.closed)
+        assert outcome.largest_state < 6000, (
+            "a line, and a mail with as many recipients as may be, all at their longest"
+        )
+        assert outcome.most_kept <= LIMITS.message
+        for transaction, text in whole.mails:
+            assert transaction.rcpt_tos
+            assert b"\0" not in text
+            assert text.count(b"\r") == text.count(b"\n") == text.count(b"\r\n")
+            [(_, onward)] = converse([b"EHLO c\r\n" + envelope() + dot_stuffed(text)]).mails
+            assert onward == text
+        kept.append([text for _, text in whole.mails])
+    assert all(text in kept[1] for text in kept[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import tracemalloc
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.smtp import replies
-from services.smtp.body import BodyState, Position, decode
+from services.smtp.body import BareNewlines, BodyState, Position, decode
 from services.smtp.limits import Limits
 from tests.services.smtp.corpus import dot_stuffed
 
@@ -23,9 +24,12 @@ _INPUT = st.lists(
 ).map(b"".join)
 
 
-def decoded(*pieces: bytes) -> tuple[BodyState, bytes, bytes]:
+POLICIES = st.sampled_from(BareNewlines)
+
+
+def decoded(*pieces: bytes, policy: BareNewlines = BareNewlines.REJECT) -> tuple[BodyState, bytes, bytes]:
     """The state, the text, and what follows the end; the state travels as bytes between the pieces."""
-    state, text, rest = BodyState(), b"", b""
+    state, text, rest = BodyState(policy), b"", b""
     for piece in pieces:
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=BodyState)
         found, stop = decode(state, piece, 0, LIMITS)
@@ -60,22 +64,47 @@ def test_a_start_in_the_middle_of_the_input() -> None:
     assert decode(state, b"DATA\r\n.\r\nNOOP\r\n", 6, LIMITS) == (b"", 9)
 
 
-@given(_INPUT, st.data())
-def test_any_cut_gives_the_same_end_the_same_text_and_the_same_refusal(stream: bytes, data: st.DataObject) -> None:
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"a\nb\rc\r\n.\r\n", b"a\r\nb\r\nc\r\n"),
+        (b"\n\n\r\r\r\n.\r\n", b"\r\n" * 5),
+        (b"a\n.\r\n.\r\n", b"a\r\n.\r\n"),
+        (b"a\n..b\r\n.\r\n", b"a\r\n..b\r\n"),
+        (b"a\r..b\r\n.\r\n", b"a\r\n..b\r\n"),
+        (b"a\r\n..b\nc\r\n.\r\n", b"a\r\n.b\r\nc\r\n"),
+        (b".\nb\r\n.\r\n", b"\r\nb\r\n"),
+        (b".\rb\r\n.\r\n", b"\r\nb\r\n"),
+        (b".\r\r\n.\r\n", b"\r\n\r\n"),
+        (b"a\r\n.\rb\r\n.\r\n", b"a\r\n\r\nb\r\n"),
+    ],
+)
+def test_normalized(data: bytes, text: bytes) -> None:
+    """A line whose dots are undone begins after CR LF alone; behind a bare newline, all dots stay."""
+    for cut in range(len(data)):
+        state, found, rest = decoded(data[:cut], data[cut:], policy=BareNewlines.NORMALIZE)
+        assert (state.position, state.refusal, found, rest) == (Position.END, None, text, b"")
+        assert state.size == len(text)
+
+
+@given(_INPUT, POLICIES, st.data())
+def test_any_cut_gives_the_same_end_the_same_text_and_the_same_refusal(
+    stream: bytes, policy: BareNewlines, data: st.DataObject
+) -> None:
     marks = data.draw(st.lists(st.integers(0, len(stream)), max_size=6).map(sorted))
     pieces = [stream[start:stop] for start, stop in zip([0, *marks], [*marks, len(stream)], strict=True)]
-    whole, text, _ = decoded(stream)
-    state, found, _ = decoded(*pieces)
+    whole, text, _ = decoded(stream, policy=policy)
+    state, found, _ = decoded(*pieces, policy=policy)
     assert (state.position, state.size, state.refusal) == (whole.position, whole.size, whole.refusal)
     if not whole.defects:
         assert (found, state.column) == (text, whole.column)
 
 
-@given(_INPUT)
-def test_the_text_is_what_a_naive_reading_of_the_rfc_finds(stream: bytes) -> None:
+@given(_INPUT, POLICIES)
+def test_the_text_is_what_a_naive_reading_of_the_rfc_finds(stream: bytes, policy: BareNewlines) -> None:
     """Line by line, with the whole input at hand; CR LF `.` CR LF is looked for as such."""
     end = (b"\r\n" + stream).find(b"\r\n.\r\n")
-    state, text, rest = decoded(stream)
+    state, text, rest = decoded(stream, policy=policy)
     assert (state.position is Position.END) == (end >= 0)
     if end < 0:
         return
@@ -83,6 +112,9 @@ def test_the_text_is_what_a_naive_reading_of_the_rfc_finds(stream: bytes) -> Non
     assert rest == stream[end + 3 :]
     lines = [line.removeprefix(b".") for line in raw.split(b"\r\n")]
     plain = b"\r\n".join(lines)
+    if policy is BareNewlines.NORMALIZE:
+        plain = re.sub(rb"\r\n|\r|\n", b"\r\n", plain)
+        lines = plain.split(b"\r\n")
     sound = plain.replace(b"\r\n", b"")
     expected = None
     if len(plain) > LIMITS.message:
@@ -109,8 +141,9 @@ def test_what_a_client_stuffs_comes_out_as_it_was(lines: list[bytes]) -> None:
 LINES = [b"..\r\n", b"\r\n", b"a\r\n", b"x" * 998 + b"\r\n", b"\n", b".\n", b"\r", b"\r\n.\r", b"\0"]
 
 
+@pytest.mark.parametrize("policy", BareNewlines)
 @pytest.mark.parametrize("line", LINES, ids=lambda line: repr(line[:5]))
-def test_twice_the_bytes_take_twice_the_time(line: bytes) -> None:
+def test_twice_the_bytes_take_twice_the_time(line: bytes, policy: BareNewlines) -> None:
     """A worker that takes too long over an event is killed, and every client that waits for it waits as long."""
 
     def seconds(size: int) -> float:
@@ -119,20 +152,21 @@ def test_twice_the_bytes_take_twice_the_time(line: bytes) -> None:
         tries = []
         for _ in range(5):
             started = time.process_time()
-            decode(BodyState(), data, 0, Limits())
+            decode(BodyState(policy), data, 0, Limits())
             tries.append(time.process_time() - started)
         return min(tries)
 
     assert seconds(4_000_000) < 4 * seconds(2_000_000) / 1.3, "with the square of the bytes it is four times"
 
 
+@pytest.mark.parametrize("policy", BareNewlines)
 @pytest.mark.parametrize("line", LINES, ids=lambda line: repr(line[:5]))
-def test_memory_is_that_of_the_bytes_whatever_the_lines(line: bytes) -> None:
+def test_memory_is_that_of_the_bytes_whatever_the_lines(line: bytes, policy: BareNewlines) -> None:
     """Objects made of lines would take many times as much: a mail of the allowed size has millions."""
     data = line * (3_000_000 // len(line))
     tracemalloc.start()
     try:
-        decode(BodyState(), data, 0, Limits())
+        decode(BodyState(policy), data, 0, Limits())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -147,6 +181,30 @@ def test_a_line_over_the_limit_is_found_wherever_pieces_end(lengths: list[int], 
     state, _, _ = decoded(*pieces)
     too_big, too_long = len(stream) > LIMITS.message, max(lengths, default=0) + 2 > LIMITS.text_line
     assert (state.refusal is None) == (not too_big and not too_long)
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r", b"\r\n"])
+def test_a_text_is_measured_as_it_is_kept(newline: bytes) -> None:
+    """SIZE and the limit of lines mean CR LF, whatever the client made of it; 18 + 2 and 10 x 20 bytes are the most."""
+
+    def refusal(text: bytes) -> object:
+        in_one, in_bytes = ([text], [bytes([byte]) for byte in text])
+        (whole, _, _), (state, _, _) = (decoded(*cut, policy=BareNewlines.NORMALIZE) for cut in (in_one, in_bytes))
+        assert (whole.size, whole.refusal) == (state.size, state.refusal)
+        return whole.refusal
+
+    line = b"x" * 18 + newline
+    assert refusal(line * 10) is None
+    assert refusal(line * 10 + b"x") == replies.MESSAGE_TOO_BIG
+    assert refusal(line + b"x" + line) == replies.TEXT_LINE_TOO_LONG
+
+
+def test_the_policy_is_that_of_the_mails_beginning() -> None:
+    """Workers may be replaced by ones with other settings in the middle of a mail."""
+    state = BodyState(BareNewlines.NORMALIZE)
+    assert decode(state, b"a\r", 0, LIMITS).text == b"a\r\n"
+    later = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=BodyState)
+    assert decode(later, b"\nb\r", 0, LIMITS).text == b"b\r\n"
 
 
 def test_the_state_is_small_whatever_was_read() -> None:

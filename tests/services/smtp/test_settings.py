@@ -6,6 +6,7 @@ import pytest
 
 from rr_tcp import ConfigurationError
 from services.smtp import Limits, SmtpSettings
+from services.smtp.body import BareNewlines
 
 
 def test_without_variables_there_are_defaults() -> None:
@@ -20,12 +21,14 @@ def test_every_setting_has_a_variable() -> None:
         "SMTP_HANDLER": " aiosmtpd.handlers.Sink ",
         "SMTP_MAX_SIZE": "1000",
         "SMTP_MAX_RECIPIENTS": "5",
+        "SMTP_BARE_NEWLINES": "normalize",
         "MAIL_STORE": "sqlite:////srv/mail.db",
     }
     assert SmtpSettings.from_env(env) == SmtpSettings(
         hostname="mx.example",
         handler="aiosmtpd.handlers.Sink",
         mail_store="sqlite:////srv/mail.db",
+        bare_newlines=BareNewlines.NORMALIZE,
         limits=Limits(message=1000, recipients=5),
     )
 
@@ -40,6 +43,7 @@ def test_every_setting_has_a_variable() -> None:
         ("SMTP_MAX_SIZE", "-1"),
         ("SMTP_MAX_SIZE", "\u0661"),
         ("SMTP_MAX_RECIPIENTS", "none"),
+        ("SMTP_BARE_NEWLINES", "no"),
         ("SMTP_MAX_RECIPIENTS", "1000000"),
     ],
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from rr_tcp.testing import cuts
-from tests.services.smtp.corpus import envelope
-from tests.services.smtp.harness import codes, converse
+from services.smtp import SmtpSettings
+from services.smtp.body import BareNewlines
+from tests.services.smtp.corpus import dot_stuffed, envelope
+from tests.services.smtp.harness import SETTINGS, codes, converse
 
 SMUGGLED = b"MAIL FROM:<evil@a.test>\r\nRCPT TO:<victim@b.test>\r\nDATA\r\nsmuggled\r\n"
 
@@ -26,6 +30,9 @@ FAKE_ENDS = [
 ]
 
 
+NORMALIZING = dataclasses.replace(SETTINGS, bare_newlines=BareNewlines.NORMALIZE)
+
+
 @pytest.mark.parametrize("fake_end", FAKE_ENDS, ids=repr)
 def test_a_fake_end_of_data_ends_nothing_wherever_it_is_cut(fake_end: bytes) -> None:
     text = b"first" + fake_end + SMUGGLED + b".\r\nQUIT\r\n"
@@ -43,11 +50,34 @@ def test_a_fake_end_right_after_data_ends_nothing(fake_end: bytes) -> None:
         assert codes(outcome.replies) == [250, 250, 250, 354, 554, 221]
 
 
+@pytest.mark.parametrize("fake_end", [*FAKE_ENDS, b"\n.\n.\r", b"\n..\n", b"\r\n..\n.\r\n"], ids=repr)
+@pytest.mark.parametrize("before", [b"first", b""])
+def test_a_fake_end_that_is_normalized_ends_nothing_here_or_further_on(fake_end: bytes, before: bytes) -> None:
+    """What is kept is one mail, and so is what comes of it when it is sent on with its dots doubled."""
+    text = before + fake_end + SMUGGLED + b".\r\nQUIT\r\n"
+    expected = 554 if b"\0" in fake_end else 250
+    kept = set()
+    for pieces in cuts(text):
+        outcome = converse([b"EHLO c\r\n" + envelope(), *pieces], NORMALIZING)
+        assert codes(outcome.replies) == [250, 250, 250, 354, expected, 221]
+        kept |= {content for _, content in outcome.mails}
+    if expected == 554:
+        assert not kept
+        return
+    [content] = kept
+    assert content.endswith(SMUGGLED)
+    for pieces in cuts(dot_stuffed(content)):
+        onward = converse([b"EHLO c\r\n" + envelope(), *pieces, b"QUIT\r\n"])
+        assert codes(onward.replies) == [250, 250, 250, 354, 250, 221]
+        assert [text for _, text in onward.mails] == [content]
+
+
 @pytest.mark.parametrize("command", [b"NOOP\n", b"\n", b"NOOP\r\0\n", b"EHLO c\nMAIL FROM:<a@b>\n"], ids=repr)
-def test_nothing_behind_a_bare_line_feed_is_executed(command: bytes) -> None:
+@pytest.mark.parametrize("settings", [SETTINGS, NORMALIZING], ids=["reject", "normalize"])
+def test_nothing_behind_a_bare_line_feed_is_executed(command: bytes, settings: SmtpSettings) -> None:
     """Whoever sits in between may have seen one command where we see two: so the session ends there."""
     for pieces in cuts(command + b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\n"):
-        outcome = converse([b"EHLO c\r\n", *pieces])
+        outcome = converse([b"EHLO c\r\n", *pieces], settings)
         assert codes(outcome.replies) == [250, 421], "RFC 5321 3.8: a server closes with 421 alone"
         assert b"bare LF" in outcome.replies
         assert outcome.closed
