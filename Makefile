@@ -7,11 +7,13 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 PY := .venv/bin/python
-UNIT_TESTS := tests/rr_tcp tests/services tests/differential tests/tools tests/project tests/fuzz tests/bench
+UNIT_TESTS := tests/rr_tcp tests/services tests/differential tests/tools tests/project tests/fuzz tests/faults tests/bench
 # What `make test` and `make e2e` hand to pytest, e.g. PYTEST_ARGS='-k smtp -x'
 PYTEST_ARGS ?=
 # What `make bench-sdk` and `make bench-smtp` hand to the benchmark, e.g. BENCH_ARGS='--rounds 20'
 BENCH_ARGS ?=
+# What `make faults` hands to the runner, e.g. FAULTS_ARGS='F1 --quick'
+FAULTS_ARGS ?=
 # How long `make fuzz` looks for inputs
 SECONDS ?= 60
 # How many dialogues `make differential` holds with both servers
@@ -70,6 +72,10 @@ fuzz: .venv/.fuzz ## Fuzz every target, SECONDS=60 in all, and send one worker a
 .PHONY: differential
 differential: .venv/.dev rr ## Compare the mail service with a stock aiosmtpd, DIALOGUES=10000 random dialogues
 	$(PY) -m tests.differential --dialogues $(DIALOGUES)
+
+.PHONY: faults
+faults: .venv/.dev rr redis ## Provoke faults on real stacks and report what held (FAULTS_ARGS=--quick: a short choice)
+	@$(PY) -m tests.faults $(FAULTS_ARGS)
 
 .PHONY: require-docker
 require-docker:

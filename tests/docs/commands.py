@@ -16,6 +16,7 @@ NOT_RUN = {
     ),
     "make test": _ITSELF,
     "make e2e": _DOCKER,
+    "make faults": "takes minutes; .ci/run runs the short choice, tests/faults/test_runner.py the runner",
     "make lint rr": "makes the environment that these tests run in",
     ". .venv/bin/activate": "changes the shell that it is typed in",
     "docker compose up": _DOCKER,

@@ -71,6 +71,7 @@ class NativeTarget:
         rpc_port, *ports = free_ports(1 + len(PORT_SETTINGS))
         self._ports = dict(zip(PORT_SETTINGS, ports, strict=True))
         self.smtp, self.echo = self.address("smtp"), self.address("echo")
+        self.rpc_address = f"tcp://127.0.0.1:{rpc_port}"
         self._env = {
             **os.environ,
             **_settings(self._ports),
@@ -103,6 +104,7 @@ class NativeTarget:
             time.sleep(0.05)
 
     def stop(self) -> int:
+        """Ends the stack as Ctrl-C does; returns its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         try:
@@ -196,8 +198,8 @@ def _settings(ports: Mapping[str, int]) -> dict[str, str]:
 def native(directory: Path, env: Mapping[str, str] | None = None) -> Iterator[NativeTarget]:
     """A running native stack, stopped at the end; it must end by itself with exit code 0."""
     target = NativeTarget(directory, env or {})
-    target.start()
     try:
+        target.start()
         yield target
     finally:
         code = target.stop()

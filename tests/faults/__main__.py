@@ -1,0 +1,106 @@
+"""`make faults`: provokes faults on real stacks, one after the other, and says what did not hold.
+
+Everything happens on 127.0.0.1, and is bounded in number and time. The report goes to stdout and to `.cache/faults`;
+what a case leaves behind is kept there when something did not hold. The exit code is 0 when all held, 1 when something
+did not or could not be run, 130 after Ctrl-C, which ends everything that was started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from rr_tcp.foreground import Interrupted, Signals
+from tests.faults import f01_killed_workers
+from tests.faults.fault import Case, Fault, Outcome, Surroundings
+from tests.faults.report import CaseResult, markdown, write
+
+ROOT = Path(__file__).resolve().parents[2]
+OUTPUT = ROOT / ".cache" / "faults"
+
+FAULTS: Final[Sequence[Fault]] = (f01_killed_workers.FAULT,)
+
+INTERRUPTED: Final = 130
+
+_LONGEST_MESSAGE: Final = 2000
+"""Characters of an error in the report; it may quote a whole log, which is kept anyway."""
+
+
+def main(argv: Sequence[str] | None = None, *, faults: Sequence[Fault] = FAULTS) -> int:
+    """Runs what the command line says and returns the exit code."""
+    parser = _parser(faults)
+    arguments = parser.parse_args(argv)
+    if unknown := set(arguments.faults) - {fault.id for fault in faults}:
+        parser.error(f"there is no fault {', '.join(sorted(unknown))}: --help names those there are")
+    chosen = [fault for fault in faults if not arguments.faults or fault.id in arguments.faults]
+    signals, results = Signals(), list[CaseResult]()
+    try:
+        for fault in chosen:
+            cases = [case for case in fault.cases(arguments.quick) if arguments.case in case.name]
+            for case in cases:
+                results.append(_run(fault, case, arguments.seed, arguments.output, signals))
+    except Interrupted:
+        sys.stderr.write("faults: interrupted; everything that was started has ended\n")
+        return INTERRUPTED
+    if not results:
+        sys.stderr.write(f"faults: no case has {arguments.case!r} in its name\n")
+        return 1
+    write(results, arguments.output)
+    sys.stdout.write(markdown(results))
+    return 1 if any(result.outcome.findings for result in results) else 0
+
+
+def _parser(faults: Sequence[Fault]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Provokes faults on real stacks.")
+    names = [fault.id for fault in faults]
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"{', '.join(names)} (default: all)", default=[])
+    parser.add_argument("--quick", action="store_true", help="a short choice of cases, about a minute for each fault")
+    parser.add_argument("--case", default="", metavar="TEXT", help="only cases with TEXT in their name")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="of what is random (random)")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="directory for the report (.cache/faults)")
+    return parser
+
+
+def _run(fault: Fault, case: Case, seed: int, output: Path, signals: Signals) -> CaseResult:
+    """One case in a directory of its own, which is kept when something does not hold."""
+    signals.check()
+    output.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{fault.id}-", dir=output))
+    surroundings = Surroundings(directory, seed, f"{fault.id}, {case.name}", case.limit, signals.check)
+    surroundings.say(f"begins, seed {seed}")
+    try:
+        outcome = _outcome(case, surroundings, signals)
+    except Interrupted:
+        shutil.rmtree(directory)
+        raise
+    seconds = time.monotonic() - surroundings.started
+    for finding in outcome.findings:
+        surroundings.say(f"DOES NOT HOLD: {finding}")
+    surroundings.say(f"{f'see {directory}' if outcome.findings else 'holds'}, {seconds:.0f} s")
+    if not outcome.findings:
+        shutil.rmtree(directory)
+    return CaseResult(fault, case.name, seed, seconds, outcome)
+
+
+def _outcome(case: Case, surroundings: Surroundings, signals: Signals) -> Outcome:
+    try:
+        return case.run(surroundings)
+    except Interrupted:
+        raise
+    except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - it is reported, and the next case has its turn
+        signals.check()  # a terminal's Ctrl-C reaches the stack as well, which then ends under the case's hands
+        message = f"{type(error).__name__}: {error}"
+        return Outcome({}, [f"it could not be run to its end: {message[:_LONGEST_MESSAGE]}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""F1: workers are killed at random moments, in every state that SMTP has, while clients send mail."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Final
+
+from rr_tcp.app import SESSION_TTL
+from tests.faults.clients import Clients, Log
+from tests.faults.fault import Case, Fault, FaultError, Outcome, Surroundings
+from tests.faults.ledger import Audit, audit, read_mails
+from tests.faults.leftovers import Leftovers, leftovers
+from tests.faults.stacks import Stack, running_stack, running_stores
+
+CLIENTS: Final = 8
+
+KILLS, QUICK_KILLS = 200, 20
+
+PAUSE: Final = 0.5
+"""Seconds between a pool that is whole again and the next kill at most."""
+
+BURST: Final = 0.1
+"""Part of the moments in which all workers are killed at once."""
+
+BUSY: Final = 0.7
+"""Part of the moments in which a worker is taken that has an event."""
+
+NEWBORN: Final = 0.1
+"""Part of the moments in which the successor is killed too, while it starts."""
+
+NEWBORN_AGE: Final = 0.4
+"""Seconds of life that such a successor has at most; starting takes about as long."""
+
+LOOKS: Final = 100
+"""Looks at the pool, a millisecond or two each, until some worker has an event."""
+
+BROKEN_PER_KILL: Final = 2
+"""Connections: the one whose event the worker had, and one that was handed to it before RoadRunner missed it."""
+
+WHOLE_TIMEOUT: Final = 60.0
+"""Seconds until the pool must be whole again. What it takes, under two by far, is reported; this bound is for machines
+that have better things to do."""
+
+CASE_LIMIT: Final = 3600.0
+
+# Session store, mail store, workers. Each store is in one of them, so that each sees all kills.
+COMBINATIONS: Final = (("lmdb", "sqlite", 2), ("redis", "sqlite", 3), ("rrkv", "sqlite", 4))
+QUICK_COMBINATIONS: Final = COMBINATIONS
+
+
+@dataclass(slots=True)
+class Storm:
+    """What was done to a pool.
+
+    Attributes:
+        kills: workers that were killed.
+        busy: those of them that had an event, as far as RoadRunner knew.
+        starting: those of them that were successors of others, and hardly more than started.
+        whole_after: seconds until the pool was whole again, for each moment in which something was killed.
+    """
+
+    kills: int = 0
+    busy: int = 0
+    starting: int = 0
+    whole_after: list[float] = field(default_factory=list)
+
+
+def cases(quick: bool) -> Sequence[Case]:
+    """200 kills on each combination, or 20 on two of them."""
+    combinations, kills = (QUICK_COMBINATIONS, QUICK_KILLS) if quick else (COMBINATIONS, KILLS)
+    return [
+        Case(
+            f"sessions in {sessions}, mails in {mails}, {workers} workers",
+            partial(run, sessions, mails, workers, kills),
+            CASE_LIMIT,
+        )
+        for sessions, mails, workers in combinations
+    ]
+
+
+def run(sessions: str, mails: str, workers: int, kills: int, surroundings: Surroundings) -> Outcome:
+    """One case: clients and kills together, then everything is counted."""
+    directory, seed = surroundings.directory, surroundings.seed
+    with running_stores(sessions, mails, directory) as stores:
+        with running_stack(stores, directory, workers=workers) as stack:
+            with Clients(stack.target.smtp, CLIENTS, seed) as clients:
+                storm = kill(stack, clients, kills, surroundings)
+            log = clients.log
+        surroundings.say("the stack ended with 0; reading all mails back")
+        result = audit(log.attempts, read_mails(stores.mails))
+        left = leftovers(stores.sessions, SESSION_TTL)
+    return _outcome(storm, log, result, left, stack.target.log())
+
+
+def kill(stack: Stack, clients: Clients, kills: int, surroundings: Surroundings) -> Storm:
+    """Kills workers at random moments, each time waiting until the pool is whole again."""
+    random, storm, reported = Random(surroundings.seed), Storm(), 0  # noqa: S311 - the same moments for the same seed
+    _wait_whole(stack, set(), surroundings)
+    while storm.kills < kills:
+        _wait(random.uniform(0, PAUSE), surroundings)
+        before, victims = stack.children(), _victims(stack, random, storm)
+        for pid in victims:
+            stack.kill(pid)
+        if random.random() < NEWBORN:
+            newborn = _newborn(stack, before, random, surroundings)
+            stack.kill(newborn)
+            victims.add(newborn)
+            storm.starting += 1
+        began = time.monotonic()
+        _wait_whole(stack, victims, surroundings)
+        storm.whole_after.append(time.monotonic() - began)
+        storm.kills += len(victims)
+        if storm.kills // 10 > reported:
+            reported = storm.kills // 10
+            log = clients.log
+            surroundings.say(
+                f"{storm.kills} kills of {kills}, {len(log.attempts):,} mails tried, {log.broken.total()} of "
+                f"{log.connections:,} connections broken"
+            )
+    return storm
+
+
+def _victims(stack: Stack, random: Random, storm: Storm) -> set[int]:
+    """One worker, or all; the pool is whole."""
+    hunt, every = random.random() < BUSY, random.random() < BURST
+    for _ in range(LOOKS if hunt else 1):
+        pool = stack.pool()
+        if busy := [worker.pid for worker in pool if worker.status == "working"]:
+            break
+    pids = [worker.pid for worker in pool]
+    victims = set(pids) if every else {random.choice(busy if hunt and busy else pids)}
+    storm.busy += len(victims.intersection(busy))
+    return victims
+
+
+def _newborn(stack: Stack, before: set[int], random: Random, surroundings: Surroundings) -> int:
+    while not (newborns := stack.children() - before):
+        surroundings.check()
+        time.sleep(0.001)
+    _wait(random.uniform(0, NEWBORN_AGE), surroundings)
+    return random.choice(sorted(newborns))
+
+
+def _wait(seconds: float, surroundings: Surroundings) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        surroundings.check()
+        time.sleep(min(left, 0.1))
+
+
+def _wait_whole(stack: Stack, without: set[int], surroundings: Surroundings) -> None:
+    deadline = time.monotonic() + WHOLE_TIMEOUT
+    while not stack.whole(without):
+        surroundings.check()
+        if time.monotonic() > deadline:
+            raise FaultError(f"the pool is not whole again {WHOLE_TIMEOUT:g} s after workers were killed")
+        time.sleep(0.01)
+
+
+def _outcome(storm: Storm, log: Log, result: Audit, left: Leftovers, output: str) -> Outcome:
+    broken, findings = log.broken.total(), [*log.findings, *result.findings, *left.findings]
+    if broken > BROKEN_PER_KILL * storm.kills:
+        findings.append(f"{storm.kills} kills broke {broken} connections, more than {BROKEN_PER_KILL} each")
+    if tracebacks := len(re.findall(r"Traceback \(most recent call last\)", output)):
+        findings.append(f"{tracebacks} tracebacks in the stack's log: the death of a worker made another one fail")
+    if not result.acknowledged:
+        findings.append("no mail was acknowledged: nothing was tested")
+    states = ", ".join(f"{what} {count}" for what, count in log.broken.most_common())
+    return Outcome(
+        figures={
+            "kills (busy, starting)": f"{storm.kills} ({storm.busy}, {storm.starting})",
+            "mails acknowledged": f"{result.acknowledged:,}",
+            "lost, doubled, changed": "none" if not result.findings else "see below",
+            "unanswered, of them stored": f"{result.unanswered}, {result.unanswered_stored}",
+            "connections": f"{log.connections:,}",
+            "broken, per kill": f"{broken}, {broken / storm.kills:.2f}",
+            "broken while waiting for the reply to": states or "-",
+            "pool whole again, median and longest": (
+                f"{statistics.median(storm.whole_after):.2f} s, {max(storm.whole_after):.2f} s"
+            ),
+            "sessions at the end": left.figure,
+        },
+        findings=findings,
+    )
+
+
+FAULT: Final = Fault(
+    id="F1",
+    title="Workers are killed (SIGKILL) at random moments under load",
+    holds=(
+        "every acknowledged mail is stored once, with its bytes and envelope; no other mail more than once, and none "
+        "in part; at most two connections break per kill; the pool is whole again; no session outlives its time; the "
+        "stack ends with 0"
+    ),
+    cases=cases,
+)

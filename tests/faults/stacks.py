@@ -1,0 +1,116 @@
+"""Stacks to do harm to: `make run`'s program, on free ports, on each kind of session store and mail store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rr_tcp.plugins.informer import Informer, WorkerState
+from rr_tcp.rpc import RPC
+from tests.e2e.targets import NativeTarget, native
+from tests.support.servers import running_redis
+
+SESSION_STORES: Final[Mapping[str, str]] = {
+    "lmdb": "lmdb://{directory}/sessions",
+    "redis": "redis://127.0.0.1:{redis}/0",
+    "rrkv": "rrkv://sessions",
+}
+"""URLs, by the store's name. `{directory}` is the case's own; who names `{redis}` gets a server of its own there."""
+
+MAIL_STORES: Final[Mapping[str, str]] = {
+    "sqlite": "sqlite:///{directory}/mail.db",
+}
+"""As `SESSION_STORES`."""
+
+_RPC_TIMEOUT: Final = 30.0
+"""Seconds; the server is busy replacing workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where a stack keeps what it has.
+
+    Attributes:
+        sessions: URL of the session store.
+        mails: URL of the mail store.
+    """
+
+    sessions: str
+    mails: str
+
+
+@contextlib.contextmanager
+def running_stores(sessions: str, mails: str, directory: Path) -> Iterator[Stores]:
+    """The servers behind two stores, by their names, for the time of the block."""
+    templates = SESSION_STORES[sessions], MAIL_STORES[mails]
+    with contextlib.ExitStack() as servers:
+        redis = 0
+        if any("{redis}" in template for template in templates):
+            redis = servers.enter_context(running_redis(directory)).port
+        yield Stores(*(template.format(directory=directory, redis=redis) for template in templates))
+
+
+class Stack:
+    """A running stack and its pool.
+
+    Args:
+        target: the stack.
+        rpc: a client of its RPC server.
+        workers: how many its pool has when it is whole.
+    """
+
+    def __init__(self, target: NativeTarget, rpc: RPC, workers: int) -> None:
+        self.target = target
+        self._informer = Informer(rpc)
+        self._workers = workers
+
+        self._server = _parent(self.pool()[0].pid)
+
+    def children(self) -> set[int]:
+        """The server's child processes, those among them that are no workers yet."""
+        tasks = Path(f"/proc/{self._server}/task").glob("*/children")
+        return {int(pid) for task in tasks for pid in task.read_text().split()}
+
+    def pool(self) -> list[WorkerState]:
+        """The workers as RoadRunner describes them, one that it does not miss yet among them; none for a moment."""
+        return self._informer.workers("tcp") or []
+
+    def whole(self, without: Collection[int]) -> bool:
+        """Whether the pool has all its workers, and none of these pids."""
+        pool = self.pool()
+        serving = {worker.pid for worker in pool if worker.status in {"ready", "working"}}
+        return len(pool) == len(serving) == self._workers and serving.isdisjoint(without)
+
+    @staticmethod
+    def kill(pid: int) -> None:
+        """Kills a worker; one that is not there any more is an error: nobody but us ends workers."""
+        os.kill(pid, signal.SIGKILL)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@contextlib.contextmanager
+def running_stack(
+    stores: Stores, directory: Path, *, workers: int, env: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """A running stack, stopped at the end; it must end by itself with exit code 0.
+
+    Args:
+        stores: what it keeps things in.
+        directory: for its log.
+        workers: of its pool.
+        env: more of its settings.
+    """
+    settings = {"SESSION_STORE": stores.sessions, "MAIL_STORE": stores.mails, "WORKERS": str(workers), **(env or {})}
+    with (
+        native(directory, settings) as target,
+        contextlib.closing(RPC(target.rpc_address, timeout=_RPC_TIMEOUT)) as rpc,
+    ):
+        yield Stack(target, rpc, workers)
