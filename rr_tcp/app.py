@@ -86,6 +86,7 @@ class App:
         self._max_response = max_response
         self._max_state = max_state
         self._routes: dict[str, _Route] = {}
+        self._handlers: dict[str, Handle] = {}  # of each server: its route's, with the middleware around it
         self._middleware: list[Middleware] = []
         self._startup: list[Callback] = []
         self._shutdown: list[Callback] = []
@@ -162,6 +163,8 @@ class App:
     def use(self, middleware: Middleware) -> None:
         """Puts `middleware` around the handling of every event; the first one added is the outermost."""
         self._middleware.append(middleware)
+        for server in self._routes:
+            self._handlers[server] = self._handler(server)
 
     def on_startup(self, callback: Callback) -> None:
         """Calls `callback`, `def` or `async def`, before the first event; when it raises, the worker does not start."""
@@ -176,8 +179,8 @@ class App:
 
     def handle(self, request: Request) -> Response:
         """The answer to one event. Never raises an `Exception`: this is where errors end, with their connection."""
-        route = self._routes.get(request.server)
-        if route is None:
+        handle = self._handlers.get(request.server)
+        if handle is None:
             log.error(
                 "no service handles the server %r, this worker knows: %s. Name it in App.add or App.on as in "
                 "RoadRunner's tcp.servers; connection %s is closed",
@@ -186,9 +189,6 @@ class App:
                 request.connection_uuid,
             )
             return Response(TcpResponse.CLOSE)
-        handle: Handle = route.handle
-        for middleware in reversed(self._middleware):
-            handle = _around(middleware, handle)
         try:
             return handle(request)
         except Exception:  # whatever a service raises costs this connection and no other
@@ -199,8 +199,7 @@ class App:
                 request.remote_addr,
                 request.server,
             )
-            self._abandon(route, request)
-            return self._failure(route, request)
+            return self._failed(self._routes[request.server], request)
 
     def run(self, worker: Worker | None = None) -> None:
         """Answers events until RoadRunner tells the worker to stop or is gone.
@@ -239,15 +238,20 @@ class App:
         if server in self._routes:
             raise ConfigurationError(f"server {server!r} has a service already: one service handles a server")
         self._routes[server] = route
+        self._handlers[server] = self._handler(server)
 
-    def _abandon(self, route: _Route, request: Request) -> None:
+    def _handler(self, server: str) -> Handle:
+        handle: Handle = self._routes[server].handle
+        for middleware in reversed(self._middleware):
+            handle = _around(middleware, handle)
+        return handle
+
+    @staticmethod
+    def _failed(route: _Route, request: Request) -> Response:
         try:
             route.abandon(request)
         except Exception as error:  # noqa: BLE001 - the store may be what failed; the session then ends with its TTL
             log.warning("the session of connection %s could not be ended: %s", request.connection_uuid, error)
-
-    @staticmethod
-    def _failure(route: _Route, request: Request) -> Response:
         if request.event is TcpEvent.CLOSE:
             return Response(TcpResponse.CLOSE)
         return Response.of(route.error_reply, close=True)

@@ -35,6 +35,7 @@ _PROTECTED: Final = struct.Struct("<BBI")
 _HEADER: Final = struct.Struct("<BBIIH")
 
 # By number of options. Made once: the codec runs for every packet of every connection.
+_HEADERS: Final = [struct.Struct(f"{_HEADER.format}{count}I") for count in range(MAX_OPTIONS + 1)]
 _OPTIONS: Final = [struct.Struct(f"<{count}I") for count in range(MAX_OPTIONS + 1)]
 _FIRST_BYTES: Final = [VERSION << 4 | _HEADER_WORDS + count for count in range(MAX_OPTIONS + 1)]
 
@@ -75,8 +76,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
             raise FrameError(f"a frame's payload has at most {MAX_PAYLOAD} bytes, not {size}")
         first = _FIRST_BYTES[count]
         checksum = crc32(_PROTECTED.pack(first, self.flags, size))
-        header = _HEADER.pack(first, self.flags, size, checksum, 0)
-        return b"".join((header, _OPTIONS[count].pack(*options), payload)) if count else header + payload
+        return _HEADERS[count].pack(first, self.flags, size, checksum, 0, *options) + payload
 
 
 class FrameDecoder:

@@ -72,7 +72,7 @@ class TcpWorker:
 
     def send(self, response: Response) -> None:
         """Answers the last request with a `Response`."""
-        self.respond(response.body, response.action)
+        self.worker.respond(Payload(response.body, response.action.encode()))
 
     def read(self) -> None:
         """Answers: write nothing, read on."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, ParamSpec
+from typing import Final, TypeVarTuple
 
 from rr_tcp.sessions import BULK_PIECE, StoredSession, check_ttl
 from rr_tcp.stores.lmdb_keys import chunk_key, session_key
@@ -31,7 +31,7 @@ MAP_SIZE: Final = 4 * 1024**3
 SWEEP_EVERY: Final = 256
 """Writing calls of a process between two sweeps."""
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 
 _NOTHING: Final = Record(b"")
 
@@ -146,17 +146,17 @@ class LMDBStore:
         """See `SessionStore.close`."""
         self._table.close()
 
-    def _write(self, change: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _write(self, change: Callable[[*Ts], None], *args: *Ts) -> None:
         """Makes a change, one transaction; in a full store once more, if a sweep found something to remove."""
         self._writes += 1
         if self._writes % SWEEP_EVERY == 0:
             self.sweep()
         try:
-            change(*args, **kwargs)
+            change(*args)
         except FullError:
             if not self.sweep():
                 raise
-            change(*args, **kwargs)
+            change(*args)
 
     def _replace(self, key: str, state: bytes, ttl: float, append: bytes, truncate: bool) -> None:
         session = session_key(key)
@@ -171,10 +171,10 @@ class LMDBStore:
                 growth = len(append) + len(state) - len(record.state)
                 if growth > 0:
                     self._table.check_room(txn, growth)
-                size, index = record.bulk_size + len(append), record.next_chunk
+                size, index = record.bulk_size, record.next_chunk
                 if append:
                     txn.put(chunk_key(session, index), append)
-                    index += 1
+                    size, index = size + len(append), index + 1
                 txn.put(session, encode_record(Record(state, size, 0, index), self._clock() + ttl))
         except FAILURES as error:
             raise self._table.failed(error) from error

@@ -55,6 +55,15 @@ def test_middleware_stands_around_every_event_the_first_one_outermost(app: App) 
     assert seen == ["outer CONNECTED", "inner CONNECTED", "inner WRITE", "outer WRITE"]
 
 
+def test_middleware_stands_around_services_that_come_later_too(app: App) -> None:
+    def shout(request: Request, handle: Handle) -> Response:
+        return Response.of(handle(request).body.upper(), close=False)
+
+    app.use(shout)
+    app.on("later")(lambda request: request.body)
+    assert ConnectionDriver(app, "later").send(b"hear me\n") == b"HEAR ME\n"
+
+
 def test_middleware_may_answer_itself_and_what_it_raises_ends_the_connection(app: App) -> None:
     def moody(request: Request, handle: Handle) -> Response:
         match request.body:
