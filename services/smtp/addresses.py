@@ -88,8 +88,11 @@ def _parse(pattern: re.Pattern[str], text: str, malformed: Reply) -> Found:
     if match is None or _octets(match[0]) > PATH:
         raise RemoteProtocolError(malformed)
     parts = match.groupdict()
-    if _octets(parts.get("local") or "") > LOCAL_PART or not all(map(_is_domain, _domains(parts))):
+    if _octets(parts.get("local") or "") > LOCAL_PART:
         raise RemoteProtocolError(malformed)
+    for domain in _domains(parts):
+        if not _is_domain(domain):
+            raise RemoteProtocolError(malformed)
     return Found(parts["mailbox"], text[match.end() :])
 
 

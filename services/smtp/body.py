@@ -94,6 +94,8 @@ class BodyState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     @property
     def refusal(self) -> Reply | None:
         """What the client is told at the end of a text with defects."""
+        if not self.defects:
+            return None
         return next((reply for defect, reply in _REFUSALS if self.defects & defect), None)
 
 

@@ -76,6 +76,8 @@ class Reply:
 
     def encode(self) -> bytes:
         """The reply as it goes to the client."""
+        if len(self.lines) == 1:  # nearly all of them
+            return f"{self.code} {self.lines[0]}\r\n".encode("ascii")
         return "".join(f"{line}\r\n" for line in self.wire_lines()).encode("ascii")
 
     def wire_lines(self) -> list[str]:
