@@ -30,7 +30,7 @@ CREATE TABLE mail (
     helo TEXT NOT NULL,
     mail_options TEXT NOT NULL,  -- JSON array
     rcpt_options TEXT NOT NULL,  -- JSON array
-    content BLOB NOT NULL        -- the text of a mail that version 1 stored; empty since
+    content BLOB NOT NULL        -- the text where it is short, or version 1 stored it; else empty
 ) STRICT;
 PRAGMA application_id = {APPLICATION_ID}
 """

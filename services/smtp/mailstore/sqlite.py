@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 from services.smtp.errors import MailGoneError, MailStoreError
@@ -28,8 +29,8 @@ from services.smtp.mailstore.schema import PIECES
 class SqliteMailStore:
     """A `MailStore` in one file on a local disk, see `Database`.
 
-    A text is stored as rows of at most `PIECE` bytes, in the transaction that adds its mail: its size is not bounded by
-    SQLite's rows, and no more than a few pieces are in memory.
+    A text of more than `PIECE` bytes is stored as rows of that size, in the transaction that adds its mail: its size is
+    not bounded by SQLite's rows, and no more than a few pieces are in memory. A shorter one is in the mail's own row.
 
     Args:
         path: the file.
@@ -50,10 +51,14 @@ class SqliteMailStore:
             if (known := table.found(self._database, connection, envelope.id)) is not None:
                 return known
             seq, measured = table.next_seq(connection), Measured(pieces)
-            for number, piece in enumerate(recut(measured)):
-                connection.execute("INSERT INTO piece (place, data) VALUES (?, ?)", (seq * PIECES + number, piece))
+            text = recut(measured)
+            content, more = next(text, b""), next(text, None)
+            if more is not None:
+                for number, piece in enumerate(chain((content, more), text)):
+                    connection.execute("INSERT INTO piece (place, data) VALUES (?, ?)", (seq * PIECES + number, piece))
+                content = b""
             info = measured.info(envelope)
-            table.insert(connection, seq, info)
+            table.insert(connection, seq, info, content)
         return info
 
     def mails(self, *, after: str = "") -> Iterator[MailInfo]:
@@ -93,7 +98,7 @@ class SqliteMailStore:
             row = connection.execute("SELECT length(content) FROM mail WHERE seq = ?", (seq,)).fetchone()
             if row is None or row[0] <= number * PIECE:
                 return b""
-            with connection.blobopen("mail", "content", seq, readonly=True) as text:  # a mail of version 1
+            with connection.blobopen("mail", "content", seq, readonly=True) as text:
                 text.seek(number * PIECE)
                 return text.read(PIECE)
 

@@ -21,7 +21,7 @@ grows."""
 COLUMNS: Final = "id, mail_from, rcpt_tos, size, received_at, peer, sha256, helo, mail_options, rcpt_options, more, seq"
 """What `info_of` takes."""
 
-_INSERT: Final = f"INSERT INTO mail ({COLUMNS}, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, x'')"  # noqa: S608 - constants
+_INSERT: Final = f"INSERT INTO mail ({COLUMNS}, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 
 
 class _More(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -50,13 +50,20 @@ def found(database: Database, connection: sqlite3.Connection, mail_id: str) -> M
 
 
 def next_seq(connection: sqlite3.Connection) -> int:
-    """A place for a new mail, which no mail ever had."""
-    [seq] = connection.execute("UPDATE total SET last = last + 1 RETURNING last").fetchone()
-    return int(seq)
+    """A place for a new mail, which no mail ever had, once `insert` took it in the same transaction."""
+    [last] = connection.execute("SELECT last FROM total").fetchone()
+    return int(last) + 1
 
 
-def insert(connection: sqlite3.Connection, seq: int, info: MailInfo) -> None:
-    """Adds a mail in its place."""
+def insert(connection: sqlite3.Connection, seq: int, info: MailInfo, content: bytes = b"") -> None:
+    """Adds a mail in its place.
+
+    Args:
+        connection: in the transaction in which `next_seq` gave the place.
+        seq: the place.
+        info: the mail.
+        content: its text, where that is not kept elsewhere.
+    """
     row = (
         info.id,
         info.mail_from,
@@ -70,9 +77,10 @@ def insert(connection: sqlite3.Connection, seq: int, info: MailInfo) -> None:
         _json(info.rcpt_options),
         _json(_More(info.protocol)),
         seq,
+        content,
     )
     connection.execute(_INSERT, row)
-    connection.execute("UPDATE total SET mails = mails + 1, size = size + ?", (info.size,))
+    connection.execute("UPDATE total SET last = ?, mails = mails + 1, size = size + ?", (seq, info.size))
 
 
 def remove(connection: sqlite3.Connection, seq: int, size: int) -> None:
