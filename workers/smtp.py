@@ -11,9 +11,11 @@ from workers.settings import new_app
 
 
 def add_to(app: App, env: Mapping[str, str]) -> None:
-    """Lets the service handle the server `smtp`."""
-    protocol = SmtpProtocol(SmtpSettings.from_env(env))
-    app.add("smtp", protocol)
+    """Lets the service handle the server `smtp`, and the servers on which clients may authenticate."""
+    settings = SmtpSettings.from_env(env)
+    protocol = SmtpProtocol(settings)
+    for server in dict.fromkeys(("smtp", *settings.auth_listeners)):
+        app.add(server, protocol)
     app.on_startup(protocol.start)
     app.on_shutdown(protocol.close)
 

@@ -11,9 +11,11 @@ from typing import Final
 
 from rr_tcp import Connection, StatefulProtocol
 from services.smtp import replies
+from services.smtp.auth_hooks import consult_auth
+from services.smtp.authentication import Authentication, answer_auth
 from services.smtp.delivery import Delivery
 from services.smtp.errors import HandlerFaultError, MailStoreError
-from services.smtp.events import BodyChunk, BodyDiscarded, Decision, Message
+from services.smtp.events import Authenticate, BodyChunk, BodyDiscarded, Decision, Message
 from services.smtp.hook_calls import HookCall, consult, hook_call
 from services.smtp.hooks import HandlerSpec, Hooks
 from services.smtp.mailstore import MailSink, open_mail_store
@@ -36,15 +38,23 @@ def _new_id() -> str:
     return os.urandom(16).hex()  # as random as a UUID, without making the object first
 
 
-def _hooks_maker(settings: SmtpSettings, handler: object | None) -> Callable[[], Hooks] | None:
-    """What returns the hooks of the one handler of this process, to be called in its event loop."""
-    if handler is not None:
-        hooks = Hooks(handler, settings.hostname)
-        return lambda: hooks
-    if not settings.handler:
+def _hooks_maker(
+    settings: SmtpSettings, handler: object | None, authentication: Authentication
+) -> Callable[[], Hooks] | None:
+    """What returns the hooks of the one handler of this process, to be called in its event loop; None without any."""
+    hooks_of = functools.partial(
+        Hooks,
+        hostname=settings.hostname,
+        auth=authentication.offered,
+        authenticator=authentication.authenticator,
+    )
+    if handler is None and settings.handler:
+        spec = HandlerSpec.parse(settings.handler)
+        return functools.cache(lambda: hooks_of(spec.make()))
+    if handler is None and authentication.authenticator is None:
         return None
-    spec = HandlerSpec.parse(settings.handler)
-    return functools.cache(lambda: Hooks(spec.make(), settings.hostname))
+    hooks = hooks_of(handler)  # None has no hooks, and the authenticator is called as they are
+    return lambda: hooks
 
 
 class SmtpProtocol(StatefulProtocol[SmtpState]):
@@ -66,8 +76,8 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         new_id: makes the id of a mail, unique for ever.
 
     Raises:
-        ConfigurationError: the settings name a mail store or handler that does not exist, or the handler has hooks that
-            would never be called.
+        ConfigurationError: the settings name a mail store, handler or authenticator that does not exist, or the handler
+            has hooks that would never be called, or what they say of AUTH does not fit together.
     """
 
     state_type = SmtpState
@@ -85,7 +95,8 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
     ) -> None:
         self._settings = settings = settings or SmtpSettings()
         self._store = store or open_mail_store(settings.mail_store)
-        self._make_hooks = _hooks_maker(settings, handler)
+        self._authentication = Authentication(settings)
+        self._make_hooks = _hooks_maker(settings, handler, self._authentication)
         self._clock = clock
         self._new_id = new_id
 
@@ -96,10 +107,9 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         the worker. Else it is made with the first event, and what it raises costs that event's connection.
 
         Raises:
-            ConfigurationError: it cannot be made.
+            ConfigurationError: it cannot be made, or a listener has AUTH and nobody could authenticate.
         """
-        if self._make_hooks:
-            self._make_hooks()
+        self._authentication.check(self._make_hooks() if self._make_hooks else None)
 
     def connected(self, connection: Connection[SmtpState]) -> Awaitable[None] | None:
         """Greets the client."""
@@ -110,16 +120,20 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
             self._store.open()
         except MailStoreError as error:
             log.error("connection %s: its mails will be refused for now (451): %s", connection.uuid, error)
-        return self.start() if self._make_hooks else None
+        return self._make_handler(self._make_hooks) if self._make_hooks else None
+
+    @staticmethod
+    async def _make_handler(make_hooks: Callable[[], Hooks]) -> None:
+        make_hooks()
 
     def data_received(self, connection: Connection[SmtpState], data: bytes) -> Awaitable[None] | None:
         """Answers the commands that `data` ends."""
-        engine = self._engine(connection)
         delivery = Delivery(connection, self._store, limit=self._settings.limits.messages_at_once, clock=self._clock)
         if self._make_hooks:
-            return self._answer_with_hooks(connection, engine, delivery, data, self._make_hooks)
+            return self._answer_with_hooks(connection, delivery, data, self._make_hooks)
+        engine = self._engine(connection)
         for event in self._decisions(connection, engine, delivery, data):
-            self._carry_out(engine, delivery, event)
+            self._carry_out(connection, engine, delivery, event)
         self._finish(connection, engine)
         return None
 
@@ -135,8 +149,9 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         """Closes the mail store; call it when the worker ends."""
         self._store.close()
 
-    def _engine(self, connection: Connection[SmtpState]) -> SmtpEngine:
-        return SmtpEngine(connection.state, self._settings, new_id=self._new_id)
+    def _engine(self, connection: Connection[SmtpState], hooks: Hooks | None = None) -> SmtpEngine:
+        auth = self._authentication.policy(connection.server, hooks)
+        return SmtpEngine(connection.state, self._settings, new_id=self._new_id, auth=auth)
 
     @staticmethod
     def _decisions(
@@ -162,9 +177,13 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         if engine.closing:
             connection.close()
 
-    @staticmethod
-    def _carry_out(engine: SmtpEngine, delivery: Delivery, event: Decision) -> None:
+    def _carry_out(
+        self, connection: Connection[SmtpState], engine: SmtpEngine, delivery: Delivery, event: Decision
+    ) -> None:
         """Does what SMTP has for an event that no hook is asked about."""
+        if isinstance(event, Authenticate):
+            answer_auth(connection, engine, event, self._authentication.answer(event.exchange))
+            return
         refusal = delivery.deliver(event) if isinstance(event, Message) else None
         if refusal is None:
             engine.accept()
@@ -174,19 +193,33 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
     async def _answer_with_hooks(
         self,
         connection: Connection[SmtpState],
-        engine: SmtpEngine,
         delivery: Delivery,
         data: bytes,
         make_hooks: Callable[[], Hooks],
     ) -> None:
         hooks = make_hooks()
+        engine = self._engine(connection, hooks)
         for event in self._decisions(connection, engine, delivery, data):
             call = hook_call(event, hooks)
-            if call.command in hooks:
+            if isinstance(event, Authenticate):
+                await self._ask_auth(hooks, connection, engine, event)
+            elif call.command in hooks:
                 await self._ask(hooks, call, connection, engine, delivery, event)
             else:
-                self._carry_out(engine, delivery, event)
+                self._carry_out(connection, engine, delivery, event)
         self._finish(connection, engine)
+
+    async def _ask_auth(
+        self, hooks: Hooks, connection: Connection[SmtpState], engine: SmtpEngine, event: Authenticate
+    ) -> None:
+        """Lets the hooks for AUTH, and the authenticator, answer an event."""
+        auth, state = self._authentication, connection.state
+        try:
+            answer = await consult_auth(hooks, auth, state, event.exchange, peer=connection.peer)
+        except HandlerFaultError as error:
+            log.error("connection %s ends (421): %s", connection.uuid, error)
+            answer = replies.SERVER_ERROR
+        answer_auth(connection, engine, event, answer)
 
     @staticmethod
     async def _ask(

@@ -3,6 +3,9 @@
 A session goes on in another process, so the attributes that hooks add are saved with it: MessagePack of None, bool,
 int (64 bits), float, str, bytes, list, tuple, dict, set and frozenset, in one another. Anything else is refused when
 the hook returns, with the attribute's name; it is never pickled and never dropped.
+
+aiosmtpd's LoginPassword, which `session.auth_data` is after AUTH, comes back with an empty password: one that has been
+verified has no business in a store.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+from aiosmtpd.smtp import LoginPassword
 
 from services.smtp.errors import HandlerFaultError
 
 _PLAIN: Final = (type(None), bool, int, float, str, bytes)
+
+_LOGIN_PASSWORD: Final = 4
 
 # MessagePack has arrays only; what else a sequence was is kept as the code of an extension.
 _CODES: Final[Mapping[type, int]] = {tuple: 1, set: 2, frozenset: 3}
@@ -58,6 +64,8 @@ def _pack(value: object) -> object:
     if kind in _PLAIN:
         return value
     match value:
+        case LoginPassword(login=login):
+            return msgspec.msgpack.Ext(_LOGIN_PASSWORD, msgspec.msgpack.encode([login]))
         case dict() if kind is dict:
             return {_pack_key(key): _pack(item) for key, item in value.items()}
         case list() if kind is list:
@@ -75,7 +83,8 @@ def _pack_key(key: object) -> object:
 
 
 def _unpack_extension(code: int, data: memoryview) -> object:
-    return _TYPES[code](_decode(bytes(data), list[Any]))
+    items = _decode(bytes(data), list[Any])
+    return LoginPassword(items[0], b"") if code == _LOGIN_PASSWORD else _TYPES[code](items)
 
 
 def _decode(data: bytes, kind: Any) -> Any:

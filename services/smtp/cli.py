@@ -1,4 +1,4 @@
-"""`python -m services.smtp`: lists the mail that was received, and prints one."""
+"""`python -m services.smtp`: lists the mail that was received, prints one, and changes the users (`passwd`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import msgspec
 
 from rr_tcp import ConfigurationError
 from services.env_file import environment
-from services.smtp.errors import MailStoreError
+from services.smtp import passwd
+from services.smtp.errors import MailStoreError, UsersFileError
 from services.smtp.mailstore import ACCEPTED, MailInfo, MailStore, open_mail_store
 from services.smtp.settings import MAIL_STORE
 
@@ -27,25 +28,31 @@ def main(
     env: Mapping[str, str] | None = None,
     output: BinaryIO | None = None,
     errors: TextIO | None = None,
+    stdin: TextIO | None = None,
 ) -> int:
     """Runs the command and returns its exit code.
 
     Args:
         arguments: the command line without the program; by default the process's.
-        env: where MAIL_STORE is looked up; by default the process's environment and `.env`.
+        env: where MAIL_STORE and SMTP_USERS are looked up; by default the process's environment and `.env`.
         output: where mails go, as bytes; by default stdout.
         errors: where messages go; by default stderr.
+        stdin: where a password comes from; by default stdin.
     """
     options = _parser().parse_args(arguments)
     env = environment() if env is None else env
     output = output or _buffered_stdout()
     errors = errors or sys.stderr
+    found = True
     try:
+        if options.command == "passwd":
+            passwd.run(options, env, output=output, stdin=stdin)
+            output.flush()
+            return 0
         store = open_mail_store(options.store or env.get("MAIL_STORE") or MAIL_STORE, create=False)
         try:
             if options.command == "mails":
                 _print_mails(store, output, as_json=options.json)
-                found = True
             else:
                 found = _print_mail(store, output, options.id)
         finally:
@@ -58,7 +65,7 @@ def main(
         _forget_stdout()
         errors.write(f"the output cannot be written: {error}\n")
         return FAILED
-    except (ConfigurationError, MailStoreError) as error:
+    except (ConfigurationError, MailStoreError, UsersFileError) as error:
         errors.write(f"{error}\n")
         return FAILED
     if not found:
@@ -67,7 +74,10 @@ def main(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m services.smtp", description="Shows the mail that was received.")
+    parser = argparse.ArgumentParser(
+        prog="python -m services.smtp",
+        description="Shows the mail that was received, and changes the users who may authenticate.",
+    )
     parser.add_argument(
         "--store", metavar="URL", help=f"the mail store: {ACCEPTED} (default: MAIL_STORE, else {MAIL_STORE})"
     )
@@ -76,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     mails.add_argument("--json", action="store_true", help="one JSON array instead of a table")
     mail = commands.add_parser("mail", help="print one mail as it was received")
     mail.add_argument("id", help="its id, from the list")
+    passwd.add_command(commands)
     return parser
 
 

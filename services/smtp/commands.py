@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from services.smtp import replies
+from services.smtp.auth import NO_AUTH, AuthPolicy, Exchange, decode_response, parse_auth
 from services.smtp.body import BodyState
 from services.smtp.errors import RemoteProtocolError
-from services.smtp.events import Decision, Hello, Mail, Noop, Quit, Rcpt, Reset, Verify
+from services.smtp.events import Authenticate, Decision, Hello, Mail, Noop, Quit, Rcpt, Reset, Verify
 from services.smtp.extensions import announced
 from services.smtp.grammar import parse_chunk, parse_command, parse_hello, parse_mail, parse_rcpt, parse_verify
 from services.smtp.help import help_reply
 from services.smtp.replies import Reply
-from services.smtp.sequence import check_sequence
+from services.smtp.sequence import check_auth, check_sequence
 from services.smtp.settings import SmtpSettings
 from services.smtp.state import SmtpState, Transaction
 
@@ -28,6 +29,9 @@ Outcome: TypeAlias = Decision | Reply
 _BDAT = re.compile(rb"BDAT(?![A-Z])", re.IGNORECASE)
 
 
+_SUBMITTER: Final = "AUTH="
+
+
 class Commands:
     """The commands of one session.
 
@@ -35,23 +39,30 @@ class Commands:
         state: the session.
         settings: host name and limits.
         new_id: makes the id of a mail, unique for ever.
+        auth: what the listener has of AUTH.
     """
 
-    def __init__(self, state: SmtpState, settings: SmtpSettings, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, state: SmtpState, settings: SmtpSettings, new_id: Callable[[], str], auth: AuthPolicy = NO_AUTH
+    ) -> None:
         self._state = state
         self._settings = settings
         self._limits = settings.limits
         self._new_id = new_id
+        self._auth = auth
 
     def outcome(self, line: bytes) -> Outcome:
-        """What a command line, without its CRLF, comes to.
+        """What a command line, or the response to a challenge, comes to; given without its CRLF.
 
         Raises:
             RemoteProtocolError: it is refused; nothing has changed.
         """
+        if self._state.auth is not None:
+            return self._respond(self._state.auth, line)
         if _BDAT.match(line):
             self._refuse_chunk(line)
         verb, argument = parse_command(line)
+        check_auth(verb, self._state.phase, self._auth, authenticated=self._state.authenticated)
         check_sequence(verb, self._state.phase, refused=self._state.refused)
         match verb:
             case "HELO" | "EHLO":
@@ -60,12 +71,14 @@ class Commands:
                 return self._mail(argument)
             case "RCPT":
                 return self._rcpt(argument)
+            case "AUTH":
+                return self._authenticate(argument)
             case "NOOP":
                 return Noop(argument)
             case "VRFY":
                 return self._verify(argument)
             case "HELP":
-                return help_reply(argument)
+                return help_reply(argument, auth=self._auth.known)
             case _:
                 return self._bare(verb, argument)
 
@@ -85,7 +98,7 @@ class Commands:
 
     def _hello(self, argument: str, *, extended: bool) -> Hello:
         name = parse_hello(argument)
-        lines = announced(self._settings, self._state) if extended else ()
+        lines = announced(self._settings, self._state, self._auth) if extended else ()
         return Hello(name, extended, replies.hello(self._settings.hostname, lines))
 
     def _mail(self, argument: str) -> Mail:
@@ -98,7 +111,20 @@ class Commands:
             raise RemoteProtocolError(replies.PARAMETERS_NEED_EHLO)
         if command.size is not None and command.size > self._limits.message:
             raise RemoteProtocolError(replies.MESSAGE_TOO_BIG)
-        return Mail(Transaction(self._new_id(), command.address, list(command.options)))
+        return Mail(Transaction(self._new_id(), command.address, self._judge_submitter(command.options)))
+
+    def _judge_submitter(self, options: tuple[str, ...]) -> list[str]:
+        """The parameters; who is said to have submitted the mail counts only when it is said by a user.
+
+        Of anybody else it is as if the null address had been said (RFC 4954 section 5).
+        """
+        if not any(option.startswith(_SUBMITTER) for option in options):
+            return list(options)
+        if not self._auth.mechanisms:
+            raise RemoteProtocolError(replies.UNKNOWN_PARAMETER)
+        if self._state.authenticated:
+            return list(options)
+        return [f"{_SUBMITTER}<>" if option.startswith(_SUBMITTER) else option for option in options]
 
     def _rcpt(self, argument: str) -> Rcpt:
         mail = self._state.mail
@@ -127,3 +153,18 @@ class Commands:
             raise RemoteProtocolError(replies.NO_CHUNK_SIZE, closing=True)
         self._state.skip = size
         raise RemoteProtocolError(replies.NO_CHUNKING)
+
+    def _authenticate(self, argument: str) -> Authenticate:
+        if not self._state.esmtp:
+            raise RemoteProtocolError(replies.NEED_EHLO)
+        if not self._auth.mechanisms:
+            raise RemoteProtocolError(replies.ENCRYPTION_REQUIRED)
+        if self._state.authenticated:
+            raise RemoteProtocolError(replies.ALREADY_AUTHENTICATED)
+        self._state.auth = exchange = parse_auth(argument, self._auth.mechanisms)
+        return Authenticate(exchange)
+
+    @staticmethod
+    def _respond(exchange: Exchange, line: bytes) -> Authenticate:
+        exchange.responses.append(decode_response(line))
+        return Authenticate(exchange)

@@ -4,12 +4,13 @@
     ├── RemoteProtocolError    the client broke a rule; carries the reply that tells it so
     ├── LocalProtocolError     the code around the engine broke one of the engine's rules
     ├── HandlerFaultError      a hook returned or left behind what cannot be used
-    └── MailStoreError         the mail store cannot be opened, read or written
-        ├── MailStoreFullError  it has no room for a mail now
-        └── MailGoneError       the mail is not there, or not there any more
+    ├── MailStoreError         the mail store cannot be opened, read or written
+    │   ├── MailStoreFullError  it has no room for a mail now
+    │   └── MailGoneError       the mail is not there, or not there any more
+    └── UsersFileError         the file of users cannot be read, or has a line that is no user
 
 The client only ever sees replies. A `RemoteProtocolError` never leaves the engine; a `MailStoreError` at the end of a
-mail becomes 451, a `MailStoreFullError` 452.
+mail becomes 451, a `MailStoreFullError` 452, a `UsersFileError` during AUTH 454.
 """
 
 from __future__ import annotations
@@ -65,3 +66,7 @@ class MailGoneError(MailStoreError):
 
     def __init__(self, mail_id: str) -> None:
         super().__init__(f"there is no mail {mail_id}: `python -m services.smtp mails` lists those there are")
+
+
+class UsersFileError(SmtpError):
+    """The file of users cannot be used; the message says what to do, and quotes neither a hash nor a password."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from services.smtp.auth import Exchange
 from services.smtp.replies import Reply
 from services.smtp.state import Transaction
 
@@ -62,6 +63,17 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Authenticate:
+    """AUTH, or a response to a challenge. It is answered by `challenge`, `authenticate` or `reply`, never by `accept`.
+
+    Attributes:
+        exchange: what was said so far.
+    """
+
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
 class Reset:
     """RSET; the mail under way is gone already."""
 
@@ -109,5 +121,5 @@ class BodyDiscarded:
     """The text so far is worth nothing, for the mail will be refused at its end. May come again; needs no answer."""
 
 
-Decision: TypeAlias = Hello | Mail | Rcpt | Message | Reset | Noop | Verify | Quit
+Decision: TypeAlias = Hello | Mail | Rcpt | Message | Authenticate | Reset | Noop | Verify | Quit
 Event: TypeAlias = Decision | BodyChunk | BodyDiscarded

@@ -12,9 +12,11 @@ from services.smtp.replies import Reply
 SYNTAX: Final[Mapping[str, str]] = {
     "HELO": "HELO <host>",
     "EHLO": "EHLO <host>",
-    "MAIL": "MAIL FROM:<address> [SIZE=bytes] [BODY=7BIT|8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=xtext]",
+    "MAIL": "MAIL FROM:<address> [SIZE=bytes] [BODY=7BIT|8BITMIME] [SMTPUTF8] "
+    "[RET=FULL|HDRS] [ENVID=xtext] [AUTH=xtext]",
     "RCPT": "RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;xtext]",
     "DATA": "DATA, then after 354 the mail; a line with only a dot ends it",
+    "AUTH": "AUTH <mechanism> [initial-response]",
     "RSET": "RSET, forgets the mail under way",
     "NOOP": "NOOP [anything]",
     "VRFY": "VRFY <address> [SMTPUTF8]",
@@ -23,17 +25,22 @@ SYNTAX: Final[Mapping[str, str]] = {
 }
 """Each command of the service in a line."""
 
-_ALL: Final = Reply.of(214, "2.0.0", f"Commands: {' '.join(SYNTAX)}", "Lines end in CR LF; see RFC 5321")
+_AUTH: Final = "AUTH"
 
 
-def help_reply(topic: str) -> Reply:
-    """The answer to HELP with a command's name, in any case, or with nothing.
+def help_reply(topic: str, *, auth: bool) -> Reply:
+    """The answer to HELP.
+
+    Args:
+        topic: a command's name, in any case, or nothing.
+        auth: whether the service has AUTH.
 
     Raises:
         RemoteProtocolError: there is no such command.
     """
     if not topic:
-        return _ALL
-    if topic.upper() not in SYNTAX:
+        verbs = " ".join(verb for verb in SYNTAX if auth or verb != _AUTH)
+        return Reply.of(214, "2.0.0", f"Commands: {verbs}", "Lines end in CR LF; see RFC 5321")
+    if topic.upper() not in SYNTAX or (topic.upper() == _AUTH and not auth):
         raise RemoteProtocolError(replies.UNKNOWN_TOPIC)
     return Reply.of(214, "2.0.0", SYNTAX[topic.upper()])

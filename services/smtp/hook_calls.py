@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from aiosmtpd.smtp import Envelope, Session
 
 from services.smtp.errors import HandlerFaultError
-from services.smtp.events import Decision, Hello, Mail, Message, Noop, Quit, Rcpt, Reset, Verify
+from services.smtp.events import Authenticate, Decision, Hello, Mail, Message, Noop, Quit, Rcpt, Reset, Verify
 from services.smtp.hook_state import (
     envelope_attributes,
     envelope_transaction,
@@ -22,6 +23,9 @@ from services.smtp.replies import Reply
 from services.smtp.state import SmtpState, Transaction
 
 log = logging.getLogger(__name__)
+
+
+_WITHOUT_ARGUMENTS: Final[Mapping[type, str]] = {Message: "DATA", Reset: "RSET", Quit: "QUIT"}
 
 
 class Answer(NamedTuple):
@@ -56,16 +60,14 @@ def hook_call(event: Decision, hooks: Hooks) -> HookCall:
             return HookCall("MAIL", (transaction.mail_from, list(transaction.mail_options)))
         case Rcpt(address=address, options=options):
             return HookCall("RCPT", (address, list(options)))
-        case Message():
-            return HookCall("DATA", ())
-        case Reset():
-            return HookCall("RSET", ())
+        case Authenticate(exchange=exchange):  # `auth_hooks` calls it, which knows how to go on with it
+            return HookCall("AUTH", (exchange.arguments,))
         case Noop(argument=argument):
             return HookCall("NOOP", (argument or None,))
         case Verify(address=address):
             return HookCall("VRFY", (address,))
-        case Quit():
-            return HookCall("QUIT", ())
+        case Message() | Reset() | Quit():
+            return HookCall(_WITHOUT_ARGUMENTS[type(event)], ())
 
 
 async def consult(
@@ -99,7 +101,7 @@ async def consult(
     if isinstance(event, Message):
         transaction = envelope_transaction(envelope, event.transaction) if reply.positive else None
         try:
-            _adopt_session(state, session, peer, positive=reply.positive)
+            adopt_session(state, session, peer, positive=reply.positive)
         except HandlerFaultError as fault:
             return Answer(reply, transaction, fault)
         return Answer(reply, transaction)
@@ -107,20 +109,31 @@ async def consult(
         announced = (line for line in event.reply.lines if line not in reply.lines)
         reply = Reply(reply.code, (*announced, *reply.lines))
     if not isinstance(event, Quit):
-        _adopt_session(state, session, peer, positive=reply.positive)
+        adopt_session(state, session, peer, positive=reply.positive)
         _adopt_envelope(state, event, envelope, positive=reply.positive)
         if reply.positive:
             _warn(state, event)
     return Answer(reply)
 
 
-def _adopt_session(state: SmtpState, session: Session, peer: tuple[str, int], *, positive: bool) -> None:
-    """Takes over the attributes in any case, who the client is when the hook said yes."""
+def adopt_session(state: SmtpState, session: Session, peer: tuple[str, int], *, positive: bool) -> None:
+    """Takes over the attributes in any case, who the client is when the hook said yes.
+
+    Args:
+        state: where to.
+        session: as a hook left it.
+        peer: the client's host and port.
+        positive: what the hook said.
+
+    Raises:
+        HandlerFaultError: something of it cannot be saved.
+    """
     state.session_attributes = session_attributes(session, peer)
     host_name = session_host_name(session)
     if positive:
         state.helo = host_name
         state.esmtp = bool(session.extended_smtp)
+        state.authenticated = bool(session.authenticated)
 
 
 def _adopt_envelope(state: SmtpState, event: Decision, envelope: Envelope, *, positive: bool) -> None:

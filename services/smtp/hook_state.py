@@ -13,7 +13,7 @@ from services.smtp.attributes import decode_attributes, encode_attributes
 from services.smtp.errors import HandlerFaultError
 from services.smtp.state import SmtpState, Transaction
 
-_SESSION_FIELDS: Final = frozenset({"host_name", "extended_smtp"})
+_SESSION_FIELDS: Final = frozenset({"host_name", "extended_smtp", "authenticated"})
 _ENVELOPE_FIELDS: Final = frozenset(
     {"mail_from", "mail_options", "rcpt_tos", "rcpt_options", "content", "original_content"}
 )
@@ -26,6 +26,7 @@ def make_session(state: SmtpState, peer: tuple[str, int]) -> Session:
     session.peer = peer  # type: ignore[assignment]  # aiosmtpd declares str and sets asyncio's tuple of host and port
     session.host_name = state.helo or None
     session.extended_smtp = state.esmtp
+    session.authenticated = True if state.authenticated else None
     vars(session).update(decode_attributes(state.session_attributes))
     return session
 

@@ -19,18 +19,17 @@ What holds for hooks (aiosmtpd 1.4.6, "Concepts: handlers"), and what differs on
   and the exception goes to the log only. aiosmtpd would send its text to the client. So does a hook that is cancelled
   or calls `sys.exit`: the worker goes on.
 * `envelope.content` is bytes. `session.ssl` is None: TLS ends in front of RoadRunner.
-* A handler with hooks that would never be called is refused, see `_NEVER_CALLED`.
+* `handle_AUTH`, methods `auth_<MECHANISM>` and the authenticator: see `auth_hooks`.
+* A handler with hooks that would never be called is refused, see `_NEVER_CALLED` and `_AUTH`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
 import inspect
 import logging
 import re
-import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -40,18 +39,22 @@ from aiosmtpd.smtp import Envelope, Session
 from rr_tcp import ConfigurationError
 from services.smtp import replies
 from services.smtp.errors import HandlerFaultError
+from services.smtp.named import FAILURES, import_named, make_named
 from services.smtp.replies import Reply
 
 log = logging.getLogger(__name__)
 
 _PREFIX: Final = "handle_"
 
-_NEVER_CALLED: Final = re.compile(r"handle_(AUTH|STARTTLS|PROXY)|auth_.+|authenticator")
-"""Hooks of aiosmtpd for what the service does not do. A handler that relies on them, to tell users from strangers above
-all, must not run without. AUTH is not announced; TLS ends in front of RoadRunner; the PROXY line is `App.add`'s."""
+_NEVER_CALLED: Final = re.compile(r"handle_(STARTTLS|PROXY)")
+"""Hooks for what the service does not do: TLS ends in front of RoadRunner; the PROXY line is `App.add`'s."""
 
-_FAILURES: Final = (Exception, asyncio.CancelledError, SystemExit)
-"""What foreign code may raise without ending the worker. KeyboardInterrupt is meant for the worker."""
+_AUTH: Final = re.compile(r"handle_AUTH|auth_.+|authenticator")
+"""Hooks that are called where there is a listener with AUTH. A handler that has them tells users from strangers, and
+must not run where it cannot. aiosmtpd does not look for an `authenticator` on a handler: it is given one beside it."""
+
+_MECHANISM: Final = re.compile(r"[A-Z0-9_-]{1,20}")
+"""The name of a SASL mechanism (RFC 4422 section 3.1)."""
 
 _ACCEPTED: Final = (
     "the dotted path of a class, then its arguments, e.g. 'aiosmtpd.handlers.Mailbox /var/mails' or 'app.mail.Handler'"
@@ -75,21 +78,8 @@ class HandlerSpec:
     @classmethod
     def parse(cls, text: str) -> HandlerSpec:
         """Imports the class; `ConfigurationError` when it cannot be found."""
-        try:
-            path, *arguments = shlex.split(text)
-        except ValueError as error:
-            raise ConfigurationError(f"SMTP_HANDLER is {text!r}: {error}. Give {_ACCEPTED}") from error
-        module, separator, name = path.replace(":", ".").rpartition(".")
-        try:
-            factory = getattr(importlib.import_module(module), name) if separator else None
-        except _FAILURES as error:  # whatever the module does when it is imported
-            raise ConfigurationError(
-                f"SMTP_HANDLER is {text!r}: {type(error).__name__}: {error}. Give {_ACCEPTED}; the module must be "
-                "importable from the workers' directory"
-            ) from error
-        if not callable(factory):
-            raise ConfigurationError(f"SMTP_HANDLER is {text!r}: {path!r} is no class. Give {_ACCEPTED}")
-        return cls(text, factory, tuple(arguments))
+        factory, arguments = import_named("SMTP_HANDLER", text, _ACCEPTED)
+        return cls(text, factory, arguments)
 
     def make(self) -> object:
         """The handler. Call it inside the event loop: handlers may keep the loop that they find.
@@ -102,32 +92,9 @@ class HandlerSpec:
         if (from_cli := getattr(factory, "from_cli", None)) is not None:
             factory, arguments = from_cli, (_RaisingParser(prog="SMTP_HANDLER"), *arguments)
         try:
-            _check_arguments(factory, arguments)
-            return factory(*arguments)
-        except (argparse.ArgumentError, _ArgumentsError) as error:
-            raise ConfigurationError(
-                f"SMTP_HANDLER is {self.text!r}: the handler refuses its arguments: {error}"
-            ) from error
-        except _FAILURES as error:
-            raise ConfigurationError(
-                f"SMTP_HANDLER is {self.text!r}: the handler cannot be made: {type(error).__name__}: {error}"
-            ) from error
-
-
-class _ArgumentsError(Exception):
-    """The handler's signature has no place for its arguments, or needs more."""
-
-
-def _check_arguments(factory: Callable[..., object], arguments: tuple[object, ...]) -> None:
-    """Tells wrong arguments from a TypeError that comes out of the handler."""
-    try:
-        signature = inspect.signature(factory)
-    except (TypeError, ValueError):  # it is not written in Python
-        return
-    try:
-        signature.bind(*arguments)
-    except TypeError as error:
-        raise _ArgumentsError(str(error)) from error
+            return make_named("SMTP_HANDLER", self.text, factory, arguments)
+        except argparse.ArgumentError as error:
+            raise ConfigurationError(f"SMTP_HANDLER is {self.text!r}: it refuses its arguments: {error}") from error
 
 
 class _RaisingParser(argparse.ArgumentParser):
@@ -176,24 +143,29 @@ class Hooks:
     """The hooks of one handler.
 
     Args:
-        handler: any object with methods named `handle_...`.
+        handler: any object with methods named `handle_...` or `auth_...`.
         hostname: how the service calls itself.
+        auth: there is a listener with AUTH.
+        authenticator: aiosmtpd's, which is configured apart from the handler.
+
+    Attributes:
+        handler: as given.
+        hostname: as given.
+        mechanisms: the handler's own methods for AUTH, by the names of their mechanisms in upper case.
+        on_exception: `handle_exception`, None without.
     """
 
-    def __init__(self, handler: object, hostname: str) -> None:
-        self._handler = handler
-        self._hostname = hostname
+    def __init__(
+        self, handler: object, hostname: str, *, auth: bool = False, authenticator: object | None = None
+    ) -> None:
+        self.handler = handler
+        self.hostname = hostname
         self._methods: dict[str, Callable[..., Awaitable[object]]] = {
             name.removeprefix(_PREFIX): getattr(handler, name) for name in dir(handler) if name.startswith(_PREFIX)
         }
-        self._on_exception = self._methods.pop("exception", None)
-        never_called = [name for name in dir(handler) if _NEVER_CALLED.fullmatch(name)]
-        if never_called:
-            raise ConfigurationError(
-                f"the handler {type(handler).__qualname__} (SMTP_HANDLER) has hooks that would never be called: "
-                f"{', '.join(never_called)}. The service has no AUTH and no STARTTLS, and App.add(trusted_proxies=...) "
-                "reads the PROXY line: take another handler, or remove them"
-            )
+        self.on_exception = self._methods.pop("exception", None)
+        self.mechanisms = _mechanisms(handler)
+        _check_called(handler, auth=auth, authenticator=authenticator)
         self.extends_ehlo = self._extends_ehlo()
         """Whether `handle_EHLO` takes and returns the list of lines; the older form returns the last line only."""
 
@@ -203,7 +175,7 @@ class Hooks:
         arity = len(inspect.signature(self._methods["EHLO"]).parameters)
         if arity not in {4, 5}:
             raise ConfigurationError(
-                f"handle_EHLO of {type(self._handler).__qualname__} (SMTP_HANDLER) takes {arity} arguments: it must "
+                f"handle_EHLO of {type(self.handler).__qualname__} (SMTP_HANDLER) takes {arity} arguments: it must "
                 "take (server, session, envelope, hostname) or (server, session, envelope, hostname, responses)"
             )
         return arity == 5
@@ -211,34 +183,72 @@ class Hooks:
     def __contains__(self, command: str) -> bool:
         return command in self._methods
 
+    def method(self, command: str) -> Callable[..., Awaitable[object]]:
+        """The hook `handle_<command>`."""
+        return self._methods[command]
+
     async def ask(self, command: str, session: Session, envelope: Envelope, *arguments: Any) -> Reply:
         """The reply of a hook, with an enhanced status code where one belongs, or that to one that failed.
 
         Never raises, unless the task in which it runs is cancelled.
         """
-        server = HookServer(self._hostname, session, envelope, self._handler)
+        server = HookServer(self.hostname, session, envelope, self.handler)
         try:
             status = await self._methods[command](server, session, envelope, *arguments)
             return _as_reply(command, server.complete(status))
-        except _FAILURES as error:  # a hook is foreign code; its failure has a reply of its own
-            if _is_cancelled():
+        except FAILURES as error:  # a hook is foreign code; its failure has a reply of its own
+            if is_cancelled():
                 raise
             return await self._failed(command, error)
 
     async def _failed(self, command: str, error: BaseException) -> Reply:
-        if self._on_exception is None or not isinstance(error, Exception):
+        if self.on_exception is None or not isinstance(error, Exception):
             log.error("the hook %s%s failed", _PREFIX, command, exc_info=error)
             return replies.HANDLER_FAILED
         try:
-            return _as_reply(command, await self._on_exception(error))
-        except _FAILURES:
-            if _is_cancelled():
+            return _as_reply(command, await self.on_exception(error))
+        except FAILURES:
+            if is_cancelled():
                 raise
             log.exception("the hook %sexception failed, called for an error of %s%s", _PREFIX, _PREFIX, command)
             return replies.HANDLER_FAILED
 
 
-def _is_cancelled() -> bool:
+def _mechanisms(handler: object) -> dict[str, Callable[..., Awaitable[object]]]:
+    """The methods `auth_<MECHANISM>`. A hyphen of the name is `__`, or the name is that of aiosmtpd's decorator."""
+    methods = {}
+    for attribute in dir(handler):
+        if not attribute.startswith("auth_") or not callable(method := getattr(handler, attribute)):
+            continue
+        name = getattr(method, "__auth_mechanism_name__", attribute.removeprefix("auth_").replace("__", "-")).upper()
+        if not _MECHANISM.fullmatch(name):
+            raise ConfigurationError(
+                f"{attribute} of {type(handler).__qualname__} (SMTP_HANDLER) is for the mechanism {name!r}: a name has "
+                "at most 20 letters, digits, hyphens and underscores"
+            )
+        methods[name] = method
+    return methods
+
+
+def _check_called(handler: object, *, auth: bool, authenticator: object | None) -> None:
+    """Refuses a handler with hooks that would never be called."""
+    names = dir(handler)
+    what = f"the handler {type(handler).__qualname__} (SMTP_HANDLER) has hooks that would never be called: "
+    if never_called := [name for name in names if _NEVER_CALLED.fullmatch(name)]:
+        raise ConfigurationError(
+            f"{what}{', '.join(never_called)}. The service has no STARTTLS, and App.add(trusted_proxies=...) reads the "
+            "PROXY line: take another handler, or remove them"
+        )
+    for_auth = [name for name in names if _AUTH.fullmatch(name)]
+    if for_auth and not auth:
+        raise ConfigurationError(
+            f"{what}{', '.join(for_auth)}. No listener has AUTH: name those behind TLS in SMTP_AUTH_LISTENERS"
+        )
+    if "authenticator" in for_auth and authenticator is None:
+        raise ConfigurationError(f"{what}authenticator. Name what it is in SMTP_AUTHENTICATOR")
+
+
+def is_cancelled() -> bool:
     """Whether the task itself is to end, as on Ctrl-C, and not something that a hook waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -15,17 +15,22 @@ ENVID: Final = 100
 ORCPT: Final = 500
 """Bytes of the parameter ORCPT with its keyword (RFC 3461 section 4.2)."""
 
+AUTH_PARAMETER: Final = 500
+"""Bytes by which the parameter AUTH makes MAIL longer (RFC 4954 section 3)."""
+
+AUTH_LINE: Final = 12288
+"""Bytes of a response to a challenge with its CRLF (RFC 4954 section 4). AUTH itself, which may carry the first one,
+may be as long: the RFC asks clients to keep to `COMMAND_LINE`, and those with long passwords do not."""
+
 COMMAND_LINES: Final[Mapping[bytes, int]] = {
-    b"MAIL": COMMAND_LINE + 26 + 17 + 10 + len(" RET=FULL ") + ENVID,
+    b"MAIL": COMMAND_LINE + 26 + 17 + 10 + len(" RET=FULL ") + ENVID + AUTH_PARAMETER,
     b"RCPT": COMMAND_LINE + len(" NOTIFY=SUCCESS,FAILURE,DELAY ") + ORCPT,
+    b"AUTH": AUTH_LINE,
     b"VRFY": COMMAND_LINE + 10,
 }
 """Bytes of the command lines that extensions make longer than `COMMAND_LINE` (RFC 5321 4.5.3.1.4), by verb: 26 for SIZE
 (RFC 1870 section 3), 17 for BODY (RFC 6152 section 2), 10 for SMTPUTF8 (RFC 6531 section 3.1, which VRFY takes too).
 RFC 3461 names no sum; it is that of its parameters at their longest."""
-
-LONGEST_COMMAND_LINE: Final = max(COMMAND_LINES.values())
-"""Bytes that no command line is longer than."""
 
 
 def command_line_limit(line: bytes) -> int:
@@ -61,6 +66,8 @@ class Limits:
             100 at least, RFC 9422 section 4.2 for six digits at most.
         bad_commands: commands of one session that are unknown, malformed or out of sequence; with the last one the
             session ends (421). A person at a terminal errs less, a client that talks another protocol more.
+        auth_failures: attempts of one session to authenticate that failed; with the last one the session ends (421). A
+            person mistypes a password, a program that guesses many is slowed down to a connection per this number.
         mails: MAIL commands of one session, refused ones too; the next one ends it (421). A client with more connects
             again, and nobody fills the disk over one connection without being seen in the log. Announced, so six
             digits at most (RFC 9422 section 4.1), as `recipients`.
@@ -73,5 +80,6 @@ class Limits:
     text_line: int = 1000
     recipients: int = 100
     bad_commands: int = 20
+    auth_failures: int = 3
     mails: int = 1000
     messages_at_once: int = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.smtp import replies
 from services.smtp.errors import LocalProtocolError, RemoteProtocolError
-from services.smtp.limits import LONGEST_COMMAND_LINE, command_line_limit
+from services.smtp.limits import AUTH_LINE, command_line_limit
 from services.smtp.state import SmtpState
 
 
@@ -50,8 +50,9 @@ class Input:
         end = self.data.find(b"\n", self.index) + 1
         line = self.data[self.index : end or len(self.data)]
         self.index += len(line)
-        too_long = len(line) > (command_line_limit(line) if end else LONGEST_COMMAND_LINE)
-        if too_long and line[:4].upper() == b"BDAT" and not self._state.overlong:
+        too_long = len(line) > self._limit(line)
+        is_command = self._state.auth is None and not self._state.overlong
+        if too_long and is_command and line[:4].upper() == b"BDAT":
             raise RemoteProtocolError(replies.NO_CHUNK_SIZE, closing=True)  # bytes follow, and who knows how many
         if not end:
             if too_long:
@@ -63,8 +64,11 @@ class Input:
         if not line.endswith(b"\r\n"):
             raise RemoteProtocolError(replies.BARE_LINE_FEED, closing=True)
         if overlong or too_long:
-            raise RemoteProtocolError(replies.LINE_TOO_LONG)
+            raise RemoteProtocolError(replies.LINE_TOO_LONG if self._state.auth is None else replies.AUTH_LINE_TOO_LONG)
         return line[:-2]
+
+    def _limit(self, line: bytes) -> int:
+        return command_line_limit(line) if self._state.auth is None else AUTH_LINE
 
     def _skip(self) -> None:
         """Passes over what belongs to no command."""

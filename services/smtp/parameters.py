@@ -1,7 +1,7 @@
 """Parameters of MAIL and RCPT: which there are, and what each may say (RFC 5321 4.1.2 and the RFCs named below).
 
 Keywords have no case and come out in capitals. So do values, but for those that are somebody's text: ENVID and ORCPT
-are returned in notifications as they were sent.
+are returned in notifications as they were sent, and AUTH is an address.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from services.smtp import replies
-from services.smtp.addresses import ATOM, BEYOND_ASCII
+from services.smtp.addresses import ATOM, BEYOND_ASCII, parse_sender
 from services.smtp.errors import RemoteProtocolError
-from services.smtp.limits import ENVID, ORCPT
+from services.smtp.limits import AUTH_PARAMETER, ENVID, ORCPT
 from services.smtp.replies import Reply
 
 Value: TypeAlias = str | None
@@ -31,6 +31,8 @@ _SIZE = re.compile(r"[0-9]{1,20}")
 # xtext: what is no printable character, `+` and `=` stand as `+` and two hexadecimal digits, in capitals. What comes
 # out of it must be printable, or white space (RFC 3461 sections 4, 4.2, 4.4).
 _XTEXT = re.compile(r"(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+(?:09|[2-6][0-9A-F]|7[0-9A-E]))+")
+
+_ENCODED = re.compile(r"\+([0-9A-F]{2})")
 
 # RFC 6533 section 3: an address of the type utf-8 has `\x{...}` instead, or the characters themselves.
 _CODE_POINT = (
@@ -111,6 +113,19 @@ def _envid(value: Value) -> Value:
     return value
 
 
+def _submitter(value: Value) -> Value:
+    if value is None or not _XTEXT.fullmatch(value) or len(" AUTH=") + len(value) > AUTH_PARAMETER:
+        raise ValueError
+    mailbox = _ENCODED.sub(lambda match: chr(int(match[1], 16)), value)
+    try:
+        found = parse_sender(value if value == "<>" else f"<{mailbox}>", replies.BAD_PARAMETER)
+    except RemoteProtocolError as error:
+        raise ValueError from error
+    if found != (mailbox.removeprefix("<>"), ""):  # there was more, or a source route
+        raise ValueError
+    return value
+
+
 def _notify(value: Value) -> Value:
     conditions = (value or "").upper()
     if conditions != "NEVER" and not set(conditions.split(",")) <= {"SUCCESS", "FAILURE", "DELAY"}:
@@ -133,6 +148,7 @@ _OF_MAIL: Final[Mapping[str, _Check]] = {
     "SMTPUTF8": _nothing,  # RFC 6531
     "RET": _one_of("FULL", "HDRS"),  # RFC 3461
     "ENVID": _envid,  # RFC 3461
+    "AUTH": _submitter,  # RFC 4954
 }
 
 _OF_RCPT: Final[Mapping[str, _Check]] = {

@@ -1,4 +1,4 @@
-r"""The sans-I/O ESMTP server engine (RFC 5321, 1870 SIZE, 2920 PIPELINING, 6152 8BITMIME, 2034 ENHANCEDSTATUSCODES).
+r"""The sans-I/O ESMTP server engine (RFC 5321) with its extensions (`extensions`).
 
     engine = SmtpEngine(state, settings, new_id=lambda: uuid4().hex)
     engine.receive_data(data)
@@ -17,6 +17,8 @@ The rules, on top of the table `sequence.SEQUENCE`:
 * Every command gets exactly one reply, in order; DATA gets a second one at the end of the text.
 * A refused command changes nothing, except that it counts: after `limits.bad_commands` malformed, unknown or misplaced
   ones the session ends.
+* AUTH begins an exchange, in which a line is a response and no command (`auth`). Whatever ends it, nothing of it is
+  left.
 * HELO, EHLO, RSET and the end of the text end the mail under way: nothing of it is left for the next one.
 """
 
@@ -25,10 +27,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.smtp import replies
+from services.smtp.auth import NO_AUTH, AuthPolicy, Challenge
 from services.smtp.body import BodyState, Position, decode
 from services.smtp.commands import Commands
 from services.smtp.errors import LocalProtocolError, RemoteProtocolError
 from services.smtp.events import (
+    Authenticate,
     BodyChunk,
     BodyDiscarded,
     Decision,
@@ -55,14 +59,17 @@ class SmtpEngine:
         state: the session, changed in place; `SmtpState()` for a new one.
         settings: host name and limits.
         new_id: makes the id of a mail, unique for ever.
+        auth: what the listener has of AUTH.
     """
 
-    def __init__(self, state: SmtpState, settings: SmtpSettings, *, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, state: SmtpState, settings: SmtpSettings, *, new_id: Callable[[], str], auth: AuthPolicy = NO_AUTH
+    ) -> None:
         self.state = state
         self._settings = settings
         self._limits = settings.limits
         self._input = Input(state)
-        self._commands = Commands(state, settings, new_id)
+        self._commands = Commands(state, settings, new_id, auth)
         self._pending: Decision | None = None
         self._output: list[bytes] = []
 
@@ -125,15 +132,37 @@ class SmtpEngine:
                 self._send(replies.GOODBYE, closing=True)
             case Reset() | Noop():
                 self._send(replies.OK)
+            case Authenticate():
+                raise LocalProtocolError("whether the credentials are right is for somebody to say, by authenticate()")
+
+    def challenge(self, challenge: Challenge) -> None:
+        """Answers AUTH, or a response, by asking for another response; the exchange stays in the state."""
+        event = self._answered()
+        if not isinstance(event, Authenticate):
+            raise LocalProtocolError(f"{type(event).__name__} has no challenge")
+        event.exchange.challenges.append(challenge.text)
+        self.state.auth = event.exchange
+        self._send(replies.auth_challenge(challenge.text))
+
+    def authenticate(self, user: str) -> None:
+        """Answers AUTH, or a response: the client is who it says. Nothing of the exchange is left."""
+        self.state.authenticated = True
+        self.state.user = user
+        self.reply(replies.AUTHENTICATED)
 
     def reply(self, reply: Reply) -> None:
         """Answers the last event and changes nothing: whoever chose the reply has changed `state` as it wants it.
 
-        The session ends after QUIT, and with a 421 as that is what it says.
+        The session ends after QUIT, and with a 421 as that is what it says. An authentication is over, and counts when
+        a 5xx says that it failed.
         """
         event = self._answered()
         if isinstance(event, Mail):
             self.state.refused = not reply.positive
+        elif isinstance(event, Authenticate) and reply.code >= 500:
+            self.state.auth_failures += 1
+            if self.state.auth_failures >= self._limits.auth_failures:
+                reply = replies.TOO_MANY_FAILED_AUTHS
         self._send(reply, closing=isinstance(event, Quit) or reply.code == 421)
 
     def end(self, reply: Reply) -> None:
@@ -146,6 +175,8 @@ class SmtpEngine:
         event, self._pending = self._pending, None
         if isinstance(event, Message):
             self.state.reset()
+        elif isinstance(event, Authenticate):
+            self.state.auth = None
         return event
 
     def _send(self, reply: Reply, *, closing: bool = False) -> None:
@@ -195,7 +226,8 @@ class SmtpEngine:
         return outcome
 
     def _refuse(self, error: RemoteProtocolError) -> None:
-        """Sends a refusal; what is malformed, unknown or misplaced also counts."""
+        """Sends a refusal, which ends an exchange; what is malformed, unknown or misplaced also counts."""
+        self.state.auth = None
         if error.counted:
             self.state.bad_commands += 1
             if self.state.bad_commands >= self._limits.bad_commands and not error.closing:

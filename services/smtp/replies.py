@@ -178,6 +178,7 @@ PARAMETER_SYNTAX: Final[Mapping[str, Reply]] = {
     "SMTPUTF8": Reply.of(501, "5.5.4", "SMTPUTF8 takes no value"),
     "RET": Reply.of(501, "5.5.4", "RET is FULL or HDRS"),
     "ENVID": Reply.of(501, "5.5.4", "ENVID is printable text as xtext, 100 bytes with the keyword at most"),
+    "AUTH": Reply.of(501, "5.5.4", "AUTH is an address without angle brackets as xtext, or <>"),
     "NOTIFY": Reply.of(501, "5.5.4", "NOTIFY is NEVER alone, or of SUCCESS, FAILURE and DELAY, parted by commas"),
     "ORCPT": Reply.of(501, "5.5.4", "ORCPT is a type, a semicolon, an address as xtext; 500 bytes at most"),
 }
@@ -201,3 +202,27 @@ HANDLER_FAILED: Final = Reply.of(451, "4.3.0", "Local error in processing; try a
 def accepted(mail_id: str) -> Reply:
     """The mail is stored."""
     return Reply.of(250, "2.0.0", f"OK, stored as {mail_id}")
+
+
+# Authentication (RFC 4954 section 6).
+
+AUTHENTICATED: Final = Reply.of(235, "2.7.0", "Authentication succeeded")
+AUTH_UNAVAILABLE: Final = Reply.of(454, "4.7.0", "Temporary authentication failure; try again later")
+AUTH_LINE_TOO_LONG: Final = Reply.of(500, "5.5.6", "Authentication exchange line is too long")
+AUTH_SYNTAX: Final = Reply.of(501, "5.5.4", "Syntax: AUTH mechanism [initial response]")
+BAD_BASE64: Final = Reply.of(501, "5.5.2", "The response is no base64; authentication ended")
+MALFORMED_PLAIN: Final = Reply.of(501, "5.5.2", "Malformed PLAIN message: NULs and UTF-8 as in RFC 4616")
+AUTH_CANCELLED: Final = Reply.of(501, "5.7.0", "Authentication cancelled")
+NEED_EHLO: Final = Reply.of(503, "5.5.1", "Send EHLO first")
+ALREADY_AUTHENTICATED: Final = Reply.of(503, "5.5.1", "Already authenticated")
+AUTH_IN_MAIL: Final = Reply.of(503, "5.5.1", "A mail is under way, authenticate before MAIL")
+UNKNOWN_MECHANISM: Final = Reply.of(504, "5.5.4", "Authentication mechanism not recognized, see the reply to EHLO")
+AUTH_REQUIRED: Final = Reply.of(530, "5.7.0", "Authentication required")
+WRONG_CREDENTIALS: Final = Reply.of(535, "5.7.8", "Authentication credentials invalid")
+ENCRYPTION_REQUIRED: Final = Reply.of(538, "5.7.11", "Encryption required: authenticate on the port that has TLS")
+TOO_MANY_FAILED_AUTHS: Final = Reply.of(421, "4.7.0", "Too many failed authentications, closing the connection")
+
+
+def auth_challenge(text: str) -> Reply:
+    """Asks for a response. It has no enhanced status code: nothing but base64 may stand there (RFC 4954 section 4)."""
+    return Reply(334, (text,))

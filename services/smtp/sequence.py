@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.smtp import replies
+from services.smtp.auth import AuthPolicy
 from services.smtp.errors import RemoteProtocolError
 from services.smtp.replies import Reply
 from services.smtp.state import Phase
@@ -30,16 +31,20 @@ SEQUENCE: Final[Mapping[str, Mapping[Phase, Reply]]] = {
         Phase.READY: replies.NEED_MAIL,
         Phase.MAIL: replies.NEED_RCPT,
     },
+    "AUTH": {
+        Phase.START: replies.NEED_EHLO,
+        Phase.MAIL: replies.AUTH_IN_MAIL,
+        Phase.RCPT: replies.AUTH_IN_MAIL,
+    },
     "RSET": _ALWAYS,
     "NOOP": _ALWAYS,
     "VRFY": _ALWAYS,
     "HELP": _ALWAYS,
     "QUIT": _ALWAYS,
 }
-"""The commands of the service. In the phase DATA there are no commands, in CLOSED there is no input."""
+"""The commands of the service. In the phases DATA and AUTH there are no commands, in CLOSED there is no input."""
 
 NOT_IMPLEMENTED: Final[Mapping[str, Reply]] = {
-    "AUTH": replies.NOT_IMPLEMENTED,
     "ETRN": replies.NOT_IMPLEMENTED,
     "EXPN": replies.NO_EXPN,
     "STARTTLS": replies.NO_STARTTLS,
@@ -47,6 +52,9 @@ NOT_IMPLEMENTED: Final[Mapping[str, Reply]] = {
 }
 """Commands of SMTP that the service knows of and does not announce, and what it says to them. BDAT is another: bytes
 follow it, see `Commands.outcome`."""
+
+WITHOUT_AUTH: Final = frozenset({"AUTH", "EHLO", "HELO", "NOOP", "RSET", "QUIT"})
+"""Commands for which nobody needs to have authenticated, wherever that is required (RFC 4954 section 6, 530)."""
 
 FOREIGN: Final = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"})
 """Methods of HTTP. A browser can be made to send one with SMTP commands behind it, so the first ends the session."""
@@ -72,3 +80,12 @@ def check_sequence(verb: str, phase: Phase, *, refused: bool) -> None:
     if refused and misplaced is replies.NEED_RCPT:
         raise RemoteProtocolError(replies.NO_VALID_RECIPIENTS)
     raise RemoteProtocolError(misplaced, counted=not (refused and misplaced is replies.NEED_MAIL))
+
+
+def check_auth(verb: str, phase: Phase, policy: AuthPolicy, *, authenticated: bool) -> None:
+    """Returns unless the service has no AUTH, or wants it first; `RemoteProtocolError` carries the reply if so."""
+    if verb == "AUTH" and not policy.known:
+        raise RemoteProtocolError(replies.NOT_IMPLEMENTED)
+    misplaced = Phase.START in SEQUENCE.get(verb, {}) and phase is Phase.START  # whose own reply is of more help
+    if policy.required and not authenticated and verb in SEQUENCE.keys() - WITHOUT_AUTH and not misplaced:
+        raise RemoteProtocolError(replies.AUTH_REQUIRED)

@@ -28,6 +28,11 @@ class SmtpSettings:
         mail_store: URL of the mail store, see `mailstore.open_mail_store`.
         handler: dotted path of a class with aiosmtpd's hooks, then its arguments as in a shell; "" for none.
         bare_newlines: what becomes of a mail with a CR or LF that is not part of CR LF.
+        auth_listeners: names of RoadRunner's `tcp.servers` that clients reach through TLS only: there, and nowhere
+            else, they may authenticate.
+        auth_required: whether nobody sends mail without having done so, on any listener.
+        users: path of the users file, see `users_file`; "" for none.
+        authenticator: dotted path of aiosmtpd's `authenticator`, or of a class and its arguments; "" for none.
         limits: what a client may ask for.
     """
 
@@ -35,6 +40,10 @@ class SmtpSettings:
     mail_store: str = MAIL_STORE
     handler: str = ""
     bare_newlines: BareNewlines = BareNewlines.REJECT
+    auth_listeners: tuple[str, ...] = ()
+    auth_required: bool = False
+    users: str = ""
+    authenticator: str = ""
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -42,8 +51,8 @@ class SmtpSettings:
         """Reads the variables SMTP_... and MAIL_STORE that `.env.example` describes; empty is unset.
 
         Raises:
-            ConfigurationError: a value cannot be used. That of MAIL_STORE and SMTP_HANDLER is looked at when the store
-                and the handler are opened.
+            ConfigurationError: a value cannot be used. What MAIL_STORE, SMTP_HANDLER, SMTP_USERS and SMTP_AUTHENTICATOR
+                name is looked at when it is opened.
         """
         hostname = env.get("SMTP_HOSTNAME") or HOSTNAME
         if not is_host(hostname):
@@ -63,6 +72,10 @@ class SmtpSettings:
             mail_store=env.get("MAIL_STORE") or MAIL_STORE,
             handler=env.get("SMTP_HANDLER", "").strip(),
             bare_newlines=_bare_newlines(env),
+            auth_listeners=_names(env.get("SMTP_AUTH_LISTENERS", "")),
+            auth_required=_flag(env, "SMTP_AUTH_REQUIRED"),
+            users=env.get("SMTP_USERS", ""),
+            authenticator=env.get("SMTP_AUTHENTICATOR", "").strip(),
             limits=limits,
         )
 
@@ -85,3 +98,15 @@ def _positive(env: Mapping[str, str], name: str, default: int, unit: str, *, mos
         allowed = "above 0" if most is None else f"from 1 to {most}"
         raise ConfigurationError(f"{name} is {value!r}: give the most {unit}, a whole number {allowed}, e.g. {default}")
     return int(value)
+
+
+def _names(value: str) -> tuple[str, ...]:
+    """The words between commas."""
+    return tuple(filter(None, map(str.strip, value.split(","))))
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    value = (env.get(name) or "0").lower()
+    if value not in {"0", "1", "false", "true", "no", "yes", "off", "on"}:
+        raise ConfigurationError(f"{name} is {env[name]!r}: give 1 for yes or 0 for no")
+    return value in {"1", "true", "yes", "on"}

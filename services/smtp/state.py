@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from services.smtp.auth import Exchange
 from services.smtp.body import BodyState
 from services.smtp.errors import LocalProtocolError
 
@@ -22,6 +23,8 @@ class Phase(enum.Enum):
     """The sender is known."""
     RCPT = enum.auto()
     """So is at least one recipient."""
+    AUTH = enum.auto()
+    """The client is to respond to a challenge."""
     DATA = enum.auto()
     """The text of the mail is being read."""
     CLOSED = enum.auto()
@@ -81,11 +84,15 @@ class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     Attributes:
         helo: the name that the client gave, "" before HELO and EHLO.
         esmtp: whether it came with EHLO.
-        partial: the beginning of a command line that is not over yet; never longer than a command line may be.
+        partial: the beginning of a command line or a response that is not over yet; never longer than it may be.
         overlong: the line is over its limit and is being skipped.
         skip: bytes still to come that belong to a command which was refused, and are no commands.
         transaction: the mail under way.
         body: its text, from DATA on.
+        auth: the authentication under way; nothing of it is left once it is over.
+        authenticated: whether one succeeded.
+        user: the name by which it did, "" where a handler's own method keeps that to itself.
+        auth_failures: how many did not.
         refused: whether the last MAIL was refused, and in a mail without recipients, whether the last RCPT was.
         mails: MAIL commands so far.
         bad_commands: commands refused so far for being unknown, malformed or out of sequence.
@@ -102,6 +109,10 @@ class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     skip: int = 0
     transaction: Transaction | None = None
     body: BodyState | None = None
+    auth: Exchange | None = None
+    authenticated: bool = False
+    user: str = ""
+    auth_failures: int = 0
     refused: bool = False
     mails: int = 0
     bad_commands: int = 0
@@ -116,6 +127,8 @@ class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
             return Phase.CLOSED
         if self.body is not None:
             return Phase.DATA
+        if self.auth is not None:
+            return Phase.AUTH
         if not self.helo:
             return Phase.START
         if self.transaction is None:

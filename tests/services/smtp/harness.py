@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -13,13 +13,17 @@ import msgspec
 from rr_tcp import App
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore
 from services.smtp import Limits, MailEnvelope, MailInfo, MailStoreError, SmtpProtocol, SmtpSettings
-from services.smtp.events import BodyChunk, BodyDiscarded, Message
+from services.smtp import replies as texts
+from services.smtp.auth import NO_AUTH, AuthPolicy, Challenge, Exchange, advance
+from services.smtp.errors import RemoteProtocolError
+from services.smtp.events import Authenticate, BodyChunk, BodyDiscarded, Message
 from services.smtp.mailstore.pieces import Measured
 from services.smtp.protocol import SmtpEngine
 from services.smtp.state import SmtpState, Transaction
 
 LIMITS = Limits(message=2000, text_line=1000, recipients=3, bad_commands=20)
 SETTINGS = SmtpSettings(hostname="mx.test", limits=LIMITS)
+AUTH = AuthPolicy(("LOGIN", "PLAIN"))
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
@@ -41,14 +45,20 @@ class Outcome:
     largest_state: int = 0
 
 
-def converse(pieces: Iterable[bytes], settings: SmtpSettings = SETTINGS) -> Outcome:
-    """Gives each piece to an engine of its own; the state travels between them as bytes."""
+def converse(
+    pieces: Iterable[bytes],
+    settings: SmtpSettings = SETTINGS,
+    *,
+    auth: AuthPolicy = NO_AUTH,
+    saved: Callable[[bytes], None] = lambda _: None,
+) -> Outcome:
+    """Gives each piece to an engine of its own; the state travels between them as bytes, and `saved` is told of it."""
     outcome = Outcome()
     ids = (f"id{number}" for number in itertools.count(1))
-    saved, text = msgspec.msgpack.encode(SmtpState()), b""
+    kept, text = msgspec.msgpack.encode(SmtpState()), b""
     for piece in pieces:
-        state = msgspec.msgpack.decode(saved, type=SmtpState)
-        engine = SmtpEngine(state, settings, new_id=ids.__next__)
+        state = msgspec.msgpack.decode(kept, type=SmtpState)
+        engine = SmtpEngine(state, settings, new_id=ids.__next__, auth=auth)
         engine.receive_data(piece)
         while (event := engine.next_event()) is not None:
             match event:
@@ -62,15 +72,33 @@ def converse(pieces: Iterable[bytes], settings: SmtpSettings = SETTINGS) -> Outc
                     outcome.mails.append((transaction, text))
                     text = b""
                     engine.accept()
+                case Authenticate(exchange):
+                    _authenticate(engine, exchange)
                 case _:
                     engine.accept()
         outcome.replies += engine.data_to_send()
         outcome.closed = engine.closing
-        saved = msgspec.msgpack.encode(state)
-        outcome.largest_state = max(outcome.largest_state, len(saved))
+        kept = msgspec.msgpack.encode(state)
+        saved(kept)
+        outcome.largest_state = max(outcome.largest_state, len(kept))
         if outcome.closed:
             break
     return outcome
+
+
+def _authenticate(engine: SmtpEngine, exchange: Exchange) -> None:
+    """The one user is alice, her password open sesame."""
+    try:
+        step = advance(exchange)
+    except RemoteProtocolError as error:
+        engine.reply(error.reply)
+        return
+    if isinstance(step, Challenge):
+        engine.challenge(step)
+    elif (step.login, step.password) == (b"alice", b"open sesame"):
+        engine.authenticate("alice")
+    else:
+        engine.reply(texts.WRONG_CREDENTIALS)
 
 
 def codes(replies: bytes) -> list[int]:
@@ -159,12 +187,14 @@ class Service:
 
     def _worker(self, settings: SmtpSettings, handler: object | None) -> App:
         app = App(store=self.sessions)
-        app.add("smtp", SmtpProtocol(settings, store=self.store, handler=handler, clock=lambda: NOW))
+        protocol = SmtpProtocol(settings, store=self.store, handler=handler, clock=lambda: NOW)
+        for server in ("smtp", *settings.auth_listeners):
+            app.add(server, protocol)
         return app
 
-    def client(self) -> ConnectionDriver:
+    def client(self, server: str = "smtp") -> ConnectionDriver:
         """A client that has read the greeting. Each of its events is handled by the worker whose turn it is."""
-        driver = ConnectionDriver(self._turns.__next__, "smtp", remote_addr="192.0.2.1:1234")
+        driver = ConnectionDriver(self._turns.__next__, server, remote_addr="192.0.2.1:1234")
         assert driver.connect() == b"220 mx.test ESMTP ready\r\n"
         return driver
 

@@ -78,7 +78,6 @@ _ENDLESS.append(_ENDLESS)
         _Color.RED,
         _Pair(1, 2),
         _Text("x"),
-        LoginPassword(b"user", b"secret"),
         datetime(2026, 1, 1),
         [object()],
         {"key": {1: object()}},
@@ -94,3 +93,11 @@ def test_anything_else_is_refused_with_its_name_and_without_its_value(value: obj
     with pytest.raises(HandlerFaultError, match=r"session\.thing cannot be saved") as error:
         encode_attributes("session", {"fine": 1, "thing": value})
     assert "secret" not in str(error.value)
+
+
+def test_a_password_is_not_saved() -> None:
+    saved = encode_attributes("session", {"auth_data": LoginPassword(b"user", b"secret")})
+    assert b"secret" not in saved
+    restored = decode_attributes(saved)["auth_data"]
+    assert type(restored) is LoginPassword
+    assert restored == (b"user", b"")

@@ -16,18 +16,19 @@ def test_there_is_help_for_every_command() -> None:
 
 @pytest.mark.parametrize("topic", ["", *SYNTAX, "mail"])
 def test_help_fits_its_lines(topic: str) -> None:
-    reply = help_reply(topic)
+    reply = help_reply(topic, auth=True)
     assert reply.code == 214
     assert all(len(line) + 2 <= REPLY_LINE for line in reply.wire_lines())
 
 
 def test_without_an_argument_all_commands_are_named() -> None:
-    assert all(verb in str(help_reply("")) for verb in SEQUENCE)
+    assert all(verb in str(help_reply("", auth=True)) for verb in SEQUENCE)
+    assert "AUTH" not in str(help_reply("", auth=False))
 
 
-@pytest.mark.parametrize("topic", ["XXXX", "MAIL FROM", "STARTTLS"])
+@pytest.mark.parametrize("topic", ["XXXX", "MAIL FROM", "STARTTLS", "AUTH"])
 def test_of_what_there_is_no_command_there_is_no_help(topic: str) -> None:
     """RFC 5321 4.3.2 allows 504 for it."""
     with pytest.raises(RemoteProtocolError) as error:
-        help_reply(topic)
+        help_reply(topic, auth=False)
     assert str(error.value).startswith("504 5.5.4 ")

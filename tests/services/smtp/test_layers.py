@@ -11,6 +11,7 @@ PACKAGE = Path(services.smtp.__file__).parent
 
 ENGINE = {
     "addresses",
+    "auth",
     "body",
     "commands",
     "errors",
@@ -29,7 +30,19 @@ ENGINE = {
 }
 """Modules that the engine consists of."""
 
-PURE = {"__future__", "collections", "dataclasses", "enum", "idna", "ipaddress", "msgspec", "re", "typing"}
+PURE = {
+    "__future__",
+    "base64",
+    "binascii",
+    "collections",
+    "dataclasses",
+    "enum",
+    "idna",
+    "ipaddress",
+    "msgspec",
+    "re",
+    "typing",
+}
 """What they may import: nothing that reads a clock, a file, a socket or the environment, or writes a log."""
 
 

@@ -22,6 +22,10 @@ def test_every_setting_has_a_variable() -> None:
         "SMTP_MAX_SIZE": "1000",
         "SMTP_MAX_RECIPIENTS": "5",
         "SMTP_BARE_NEWLINES": "normalize",
+        "SMTP_AUTH_LISTENERS": "smtps, submission,",
+        "SMTP_AUTH_REQUIRED": "Yes",
+        "SMTP_USERS": "/etc/mail/users",
+        "SMTP_AUTHENTICATOR": " app.auth.check ",
         "MAIL_STORE": "sqlite:////srv/mail.db",
     }
     assert SmtpSettings.from_env(env) == SmtpSettings(
@@ -29,6 +33,10 @@ def test_every_setting_has_a_variable() -> None:
         handler="aiosmtpd.handlers.Sink",
         mail_store="sqlite:////srv/mail.db",
         bare_newlines=BareNewlines.NORMALIZE,
+        auth_listeners=("smtps", "submission"),
+        auth_required=True,
+        users="/etc/mail/users",
+        authenticator="app.auth.check",
         limits=Limits(message=1000, recipients=5),
     )
 
@@ -45,6 +53,7 @@ def test_every_setting_has_a_variable() -> None:
         ("SMTP_MAX_RECIPIENTS", "none"),
         ("SMTP_BARE_NEWLINES", "no"),
         ("SMTP_MAX_RECIPIENTS", "1000000"),
+        ("SMTP_AUTH_REQUIRED", "smtps"),
     ],
 )
 def test_an_unusable_value_is_an_error_that_names_it(name: str, value: str) -> None:
