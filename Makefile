@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 # What `make faults` hands to the runner, e.g. FAULTS_ARGS='F1 --quick'
 FAULTS_ARGS ?=
-# How long `make fuzz` looks for inputs
+# How long `make fuzz` and `make fuzz-smtp` look for faults
 SECONDS ?= 60
 # How many dialogues `make differential` holds with both servers
 DIALOGUES ?= 10000
@@ -24,7 +24,7 @@ E2E_PROJECT ?= rr-tcp-e2e
 .PHONY: help
 help: ## Print this help
 	@echo 'usage: make TARGET'
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: rr .venv/.runtime ## Run the stack in the foreground (settings: .env.example); Ctrl-C ends it
@@ -76,6 +76,10 @@ differential: .venv/.dev rr ## Compare the mail service with a stock aiosmtpd, D
 .PHONY: faults
 faults: .venv/.dev rr redis ## Provoke faults on real stacks and report what held (FAULTS_ARGS=--quick: a short choice)
 	@$(PY) -m tests.faults $(FAULTS_ARGS)
+
+.PHONY: fuzz-smtp
+fuzz-smtp: .venv/.dev ## Hold the mail service to a model while stores fail and workers die, SECONDS=60
+	$(PY) -m tests.differential.model --seconds $(SECONDS)
 
 .PHONY: require-docker
 require-docker:

@@ -138,16 +138,15 @@ def adopt_session(state: SmtpState, session: Session, peer: tuple[str, int], *, 
 
 def _adopt_envelope(state: SmtpState, event: Decision, envelope: Envelope, *, positive: bool) -> None:
     """Takes over the attributes, unless a new beginning was refused, and the mail under way when the hook said yes."""
+    if isinstance(event, Hello) and positive:
+        state.reset()
     if positive or not isinstance(event, Hello):
         state.envelope_attributes = envelope_attributes(envelope)
-    if not positive:
+    if not positive or isinstance(event, Hello):
         return
     known = event.transaction if isinstance(event, Mail) else state.transaction
     options = event.options if isinstance(event, Rcpt) else ()
-    if known is None or isinstance(event, Hello):
-        state.transaction = None
-    else:
-        state.transaction = envelope_transaction(envelope, known, options)
+    state.transaction = None if known is None else envelope_transaction(envelope, known, options)
 
 
 def _warn(state: SmtpState, event: Decision) -> None:

@@ -8,6 +8,7 @@
     rules        the deliberate differences, each with its reason and an example
     shrink       the smallest dialogue that still shows a difference
     roadrunner   the same streams against the real server
+    model        many clients while stores fail, sessions expire and workers die (`world`, `faults`), beside `reference`
 
-`python -m tests.differential --dialogues 10000` runs it all.
+`python -m tests.differential --dialogues 10000` compares, `python -m tests.differential.model --minutes 30` fuzzes.
 """

@@ -6,6 +6,7 @@ service's policy (limits, what is refused), not how that is carried out.
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -61,19 +62,38 @@ class Reference:
     _mails: int = 0
     _refused: bool = False
 
-    def feed(self, data: bytes, codes: list[int], *, closed: bool) -> None:
-        """A piece of input, and what the service answered to it; `ModelError` when that is wrong."""
+    def would_store(self, data: bytes) -> list[ReceivedMail]:
+        """Mails that end in a piece of input, if all commands before are accepted that may be."""
+        model = copy.deepcopy(self)
+        model._buffer += data
+        while not model.closed and (line := model._next_input()) is not None:
+            model.closed |= (model._end_of_text(line) if model.in_text else model._command(line)) == "close"
+        return model.mails[len(self.mails) :]
+
+    @property
+    def text_has_begun(self) -> bool:
+        """Whether a text is under way and has bytes of its own."""
+        return self.in_text and self._buffer not in {b"", b".", b".\r"}
+
+    def feed(self, data: bytes, codes: list[int], *, closed: bool | None) -> None:
+        """A piece of input, what the service answered to it, and whether it closed the connection, None for unknown.
+
+        Raises:
+            ModelError: that is not what was due.
+        """
         self._buffer += data
         answers = list(codes)
         while not self.closed and (line := self._next_input()) is not None:
-            counts = not self.in_text and not self._follows_a_refusal(line)
+            counts = not self.in_text
+            early = counts and self._follows_a_refusal(line)
             expected = self._end_of_text(line) if self.in_text else self._command(line)
             if not answers:
                 raise ModelError(f"{line!r} was not answered; {expected} was due")
-            self._settle(line, expected, answers.pop(0), counts=counts)
+            code = answers.pop(0)
+            self._settle(line, expected, code, counts=counts and not (early and code == 503))
         if answers:
             raise ModelError(f"there are {len(answers)} replies more than commands: {answers}")
-        if closed != self.closed:
+        if closed is not None and closed != self.closed:
             raise ModelError(f"the connection is {'closed' if closed else 'open'} after {data!r}")
 
     def _follows_a_refusal(self, line: bytes) -> bool:

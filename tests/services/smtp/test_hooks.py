@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from typing import Any
 
 import pytest
 from aiosmtpd.smtp import Envelope, Session
 
+from services.smtp import Limits
 from tests.services.smtp.corpus import dot_stuffed, envelope, session
 from tests.services.smtp.harness import SETTINGS, Service, codes
 
@@ -396,3 +398,22 @@ def test_a_mail_is_logged_without_what_is_in_it(caplog: pytest.LogCaptureFixture
     assert "confidential" not in caplog.text
     [record] = [record for record in caplog.records if "stored" in record.message]
     assert "39 bytes, 1 recipients" in record.message
+
+
+class GreetingAndRefusing:
+    async def handle_EHLO(self, server: Any, session: Any, envelope: Any, name: str, responses: list[str]) -> list[str]:
+        session.host_name = name
+        return responses
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        return "550 no"
+
+
+def test_an_ehlo_that_a_hook_accepts_is_a_new_beginning_in_every_respect() -> None:
+    """The refused MAIL before it is no excuse any more for what is misplaced after it."""
+    settings = dataclasses.replace(SETTINGS, limits=Limits(bad_commands=1))
+    with Service(settings, GreetingAndRefusing()) as service:
+        client = service.client()
+        client.send(HELLO, b"MAIL FROM:<a@b>\r\n")
+        assert codes(client.send(b"RCPT TO:<c@d>\r\n")) == [503]
+        assert codes(client.send(HELLO, b"RCPT TO:<c@d>\r\n")) == [250, 421]
