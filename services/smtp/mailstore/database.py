@@ -116,23 +116,21 @@ class Database:
                 if held.connection.in_transaction:
                     held.connection.execute("ROLLBACK")
                 raise
-            flush(held.log)
+            try:
+                flush(held.log)
+            except OSError as error:
+                raise self._failed(error, "written") from error
 
     @contextlib.contextmanager
     def _use(self, purpose: str) -> Iterator[_Held]:
         try:
-            yield self._opened()
+            held = self._opened()
         except (sqlite3.Error, OSError) as error:
-            self.close()
-            if isinstance(error, sqlite3.Error) and _kind(error) == sqlite3.SQLITE_FULL:
-                raise MailStoreFullError(
-                    f"the mail store {self.path} is full: {error}. Make space on its disk, or remove mails "
-                    "(`python -m services.smtp prune`)"
-                ) from error
-            raise MailStoreError(
-                f"the mail store {self.path} cannot be {purpose}: {error}. See that its directory exists on a local "
-                "disk with space left and that this user may write to it"
-            ) from error
+            raise self._failed(error, purpose) from error
+        try:
+            yield held
+        except sqlite3.Error as error:
+            raise self._failed(error, purpose) from error
 
     def close(self) -> None:
         """Closes the connection; the next call opens it again."""
@@ -140,6 +138,18 @@ class Database:
             self._held.connection.close()
             os.close(self._held.log)
             self._held = None
+
+    def _failed(self, error: sqlite3.Error | OSError, purpose: str) -> MailStoreError:
+        self.close()
+        if isinstance(error, sqlite3.Error) and _kind(error) == sqlite3.SQLITE_FULL:
+            return MailStoreFullError(
+                f"the mail store {self.path} is full: {error}. Make space on its disk, or remove mails "
+                "(`python -m services.smtp prune`)"
+            )
+        return MailStoreError(
+            f"the mail store {self.path} cannot be {purpose}: {error}. See that its directory exists on a local "
+            "disk with space left and that this user may write to it"
+        )
 
     def _opened(self) -> _Held:
         held = self._held

@@ -76,7 +76,7 @@ def make_file(path: Path, fill: Callable[[Path], None]) -> None:
     Raises:
         MailStoreError: the log of another database is there, which would be taken for the new one's.
     """
-    _make_directory(path.parent)
+    make_directory(path.parent)
     with _locked(path.parent):
         if path.exists():
             return
@@ -116,8 +116,8 @@ def flush(descriptor: int) -> None:
         os.fdatasync(descriptor)
 
 
-def _make_directory(directory: Path) -> None:
-    """Makes a directory and those above it, for their owner alone, each with a durable name."""
+def make_directory(directory: Path) -> None:
+    """Makes a directory and those above it where they are not, for their owner alone, each with a durable name."""
     missing = []
     while not directory.exists():
         missing.append(directory)

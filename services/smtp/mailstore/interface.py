@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from datetime import datetime, timedelta
+from typing import Final, Literal, Protocol
 
 from rr_tcp import ConfigurationError
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from services.smtp.errors import MailStoreFullError
 
 PIECE: Final = 256 * 1024
 """Bytes of a text that a store holds in memory at a time, and the most that `MailStore.read` gives at once."""
@@ -31,6 +29,14 @@ def check_group(group: str) -> None:
     """Refuses what cannot name a group of consumers in every store, with `ConfigurationError`."""
     if not _GROUP.fullmatch(group):
         raise ConfigurationError(f"{group!r} cannot name a queue: give 1 to 64 letters, digits, - and _")
+
+
+def store_full(room: int) -> MailStoreFullError:
+    """The error for a mail that does not fit in the room that the settings give."""
+    return MailStoreFullError(
+        f"the mail store is full: the texts of its mails may take {room} bytes (MAIL_MAX_BYTES). Raise that, or remove "
+        "mails (`python -m services.smtp prune`)"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 from services.smtp.errors import MailGoneError, MailStoreError
 from services.smtp.mailstore import table, table_queue
@@ -26,19 +27,25 @@ from services.smtp.mailstore.pieces import Measured, recut
 from services.smtp.mailstore.schema import PIECES
 
 
+SHORT: Final = 16 * 1024
+"""Bytes of a text that are kept in its mail's row, where it is soonest written. A listing reads over them."""
+
+
 class SqliteMailStore:
     """A `MailStore` in one file on a local disk, see `Database`.
 
-    A text of more than `PIECE` bytes is stored as rows of that size, in the transaction that adds its mail: its size is
-    not bounded by SQLite's rows, and no more than a few pieces are in memory. A shorter one is in the mail's own row.
+    A text is stored as rows of at most `PIECE` bytes, in the transaction that adds its mail: its size is not bounded by
+    SQLite's rows, and no more than a few pieces are in memory. A short one is in the mail's own row.
 
     Args:
         path: the file.
         create: whether it is made when it does not exist, with its directory.
+        room: bytes that all texts may take together; None for as many as fit on the disk.
     """
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
+    def __init__(self, path: Path, *, create: bool = True, room: int | None = None) -> None:
         self._database = Database(path, create=create)
+        self._room = room
 
     def open(self) -> None:
         """See `MailStore.open`."""
@@ -53,17 +60,17 @@ class SqliteMailStore:
             seq, measured = table.next_seq(connection), Measured(pieces)
             text = recut(measured)
             content, more = next(text, b""), next(text, None)
-            if more is not None:
-                for number, piece in enumerate(chain((content, more), text)):
-                    connection.execute("INSERT INTO piece (place, data) VALUES (?, ?)", (seq * PIECES + number, piece))
+            if more is not None or len(content) > SHORT:
+                _insert_pieces(connection, seq, chain((content,), () if more is None else (more,), text))
                 content = b""
             info = measured.info(envelope)
             table.insert(connection, seq, info, content)
+            table.check_room(connection, self._room)
         return info
 
     def mails(self, *, after: str = "") -> Iterator[MailInfo]:
         """See `MailStore.mails`."""
-        return table.listed(self._database, after)
+        return chain.from_iterable(table.batches(self._database, after))
 
     def last_position(self) -> str:
         """See `MailStore.last_position`."""
@@ -155,3 +162,8 @@ class SqliteMailStore:
     def close(self) -> None:
         """See `MailStore.close`."""
         self._database.close()
+
+
+def _insert_pieces(connection: sqlite3.Connection, seq: int, pieces: Iterable[bytes]) -> None:
+    rows = ((seq * PIECES + number, piece) for number, piece in enumerate(pieces))
+    connection.executemany("INSERT INTO piece (place, data) VALUES (?, ?)", rows)

@@ -12,7 +12,7 @@ import msgspec
 
 from services.smtp.errors import MailStoreError
 from services.smtp.mailstore.database import Database
-from services.smtp.mailstore.interface import Counts, MailInfo
+from services.smtp.mailstore.interface import Counts, MailInfo, store_full
 
 BATCH: Final = 1000
 """Mails that a listing reads at a time: no read goes on while they are printed, for as long as one goes on the log only
@@ -30,17 +30,18 @@ class _More(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     protocol: str = "ESMTP"
 
 
-def listed(database: Database, after: str) -> Iterator[MailInfo]:
-    """The mails that were stored after a position, in order; no read goes on between two batches."""
+def batches(database: Database, after: str) -> Iterator[list[MailInfo]]:
+    """The mails that were stored after a position, in order, some at a time; no read goes on in between."""
     query = f"SELECT {COLUMNS} FROM mail WHERE seq > ? ORDER BY seq LIMIT {BATCH}"  # noqa: S608 - constants
     last = place(after)
     while True:
         with database.session("read") as connection:
             rows = connection.execute(query, (last,)).fetchall()
-        yield from (info_of(database.path, row) for row in rows)
+        if rows:
+            yield [info_of(database.path, row) for row in rows]
+            last = rows[-1][-1]
         if len(rows) < BATCH:
             return
-        last = rows[-1][-1]
 
 
 def found(database: Database, connection: sqlite3.Connection, mail_id: str) -> MailInfo | None:
@@ -81,6 +82,12 @@ def insert(connection: sqlite3.Connection, seq: int, info: MailInfo, content: by
     )
     connection.execute(_INSERT, row)
     connection.execute("UPDATE total SET last = ?, mails = mails + 1, size = size + ?", (seq, info.size))
+
+
+def check_room(connection: sqlite3.Connection, room: int | None) -> None:
+    """Raises `MailStoreFullError` when there is more than there may be."""
+    if room is not None and counts(connection).size > room:
+        raise store_full(room)
 
 
 def remove(connection: sqlite3.Connection, seq: int, size: int) -> None:

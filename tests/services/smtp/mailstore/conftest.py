@@ -7,12 +7,27 @@ from pathlib import Path
 import pytest
 
 from services.smtp import MailStore, open_mail_store
+from tests.support.servers import RedisServer, running_redis
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "maildir", "redis"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Names a store that does not exist yet, of each kind."""
-    return f"sqlite:///{tmp_path}/new/mail.db"
+    match request.param:
+        case "sqlite":
+            return f"sqlite:///{tmp_path}/new/mail.db"
+        case "maildir":
+            return f"maildir:///{tmp_path}/new/box"
+    server: RedisServer = request.getfixturevalue("redis_server")
+    with contextlib.closing(server.client()) as client:
+        client.flushdb()
+    return server.url
 
 
 @pytest.fixture

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from rr_tcp import ConfigurationError
-from services.smtp import MailStoreError, open_mail_store
+from services.smtp import MailStoreError
 from services.smtp.delivery import EVENT_BUDGET
 from services.smtp.mailstore import database, table
 from services.smtp.mailstore.sqlite import SqliteMailStore
@@ -184,78 +179,3 @@ def test_a_full_disk_is_an_error_and_stores_nothing(store: SqliteMailStore) -> N
     assert list(store.mails()) == []
     add(store, text=b"x" * 100_000)  # on a connection of its own, which knows nothing of the limit
     assert [info.size for info in store.mails()] == [100_000]
-
-
-_WRITER = """
-import sys
-from datetime import UTC, datetime
-from pathlib import Path
-from services.smtp import MailEnvelope
-from services.smtp.mailstore.sqlite import SqliteMailStore
-
-path, first, count, size = Path(sys.argv[1]), *map(int, sys.argv[2:])
-store = SqliteMailStore(path)
-for number in range(first, first + count):
-    content = b"%d\\r\\n" % number * size
-    envelope = MailEnvelope(
-        id=f"{number:032}", mail_from="", rcpt_tos=("a@b",), received_at=datetime.now(UTC), peer=""
-    )
-    store.add(envelope, (content,))
-    print(number, flush=True)
-store.close()
-"""
-
-
-def writer(path: Path, first: int, count: int, size: int) -> subprocess.Popen[bytes]:
-    """A process that adds mails and prints the number of each once it is stored."""
-    command = [sys.executable, "-c", _WRITER, str(path), *map(str, (first, count, size))]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
-
-
-def test_processes_that_start_at_once_make_one_store_and_lose_no_mail(path: Path) -> None:
-    writers = [writer(path, first, 50, 100) for first in range(0, 200, 50)]
-    acknowledged = [number for process in writers for number in process.communicate(timeout=60)[0].split()]
-    assert [process.returncode for process in writers] == [0, 0, 0, 0]
-    store = SqliteMailStore(path, create=False)
-    assert {int(info.id) for info in store.mails()} == set(map(int, acknowledged)) == set(range(200))
-    store.close()
-
-
-def test_a_writer_that_is_killed_has_stored_what_it_acknowledged_and_nothing_by_halves(path: Path) -> None:
-    store = SqliteMailStore(path)
-    acknowledged = set()
-    for round_number in range(5):
-        process = writer(path, 1000 * round_number, 1000, 20_000)
-        assert process.stdout is not None
-        with process, process.stdout as printed:
-            seen = [next(printed) for _ in range(3 + round_number)]
-            os.kill(process.pid, signal.SIGKILL)
-            acknowledged |= set(map(int, [*seen, *printed.read().split()]))
-    stored = {int(info.id): info for info in store.mails()}
-    assert acknowledged <= set(stored)
-    assert len(stored) <= len(acknowledged) + 5, "at most the mail in which each was killed"
-    for number, info in stored.items():
-        assert b"".join(store.read(info.id)) == b"%d\r\n" % number * 20_000
-    add(store, 9999)
-    store.close()
-
-
-@pytest.mark.parametrize(
-    ("url", "path"),
-    [
-        ("sqlite:///var/mail.db", "var/mail.db"),
-        ("sqlite:////srv/my%20mail.db", "/srv/my mail.db"),
-    ],
-)
-def test_a_url_names_a_relative_or_an_absolute_path(url: str, path: str) -> None:
-    opened = open_mail_store(url)
-    assert isinstance(opened, SqliteMailStore)
-    assert str(opened._database.path) == path
-
-
-@pytest.mark.parametrize(
-    "url", ["", "var/mail.db", "sqlite://mail.db", "sqlite:///", "sqlite:///:memory:", "mysql:///x"]
-)
-def test_another_url_is_an_error_that_says_what_is_accepted(url: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"sqlite:///relative/path\.db or sqlite:////absolute/path\.db"):
-        open_mail_store(url)
