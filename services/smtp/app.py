@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from rr_tcp import Connection, StatefulProtocol
@@ -19,6 +19,7 @@ from services.smtp.events import Authenticate, BodyChunk, BodyDiscarded, Decisio
 from services.smtp.hook_calls import HookCall, consult, hook_call
 from services.smtp.hooks import HandlerSpec, Hooks
 from services.smtp.mailstore import MailSink, open_mail_store
+from services.smtp.mailstore.retaining import RetainingSink
 from services.smtp.protocol import SmtpEngine
 from services.smtp.settings import SmtpSettings
 from services.smtp.state import SmtpState
@@ -94,7 +95,12 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         new_id: Callable[[], str] = _new_id,
     ) -> None:
         self._settings = settings = settings or SmtpSettings()
-        self._store = store or open_mail_store(settings.mail_store)
+        age = settings.mail_max_age
+        self._store = RetainingSink(
+            store or open_mail_store(settings.mail_store, room=settings.mail_room),
+            keep=settings.mail_keep,
+            older=None if age is None else timedelta(seconds=age),
+        )
         self._authentication = Authentication(settings)
         self._make_hooks = _hooks_maker(settings, handler, self._authentication)
         self._clock = clock

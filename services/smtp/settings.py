@@ -9,6 +9,7 @@ from typing import Final
 from rr_tcp import ConfigurationError
 from services.smtp.addresses import is_host
 from services.smtp.body import BareNewlines
+from services.smtp.durations import parse_duration
 from services.smtp.limits import LARGEST_ANNOUNCED, Limits
 
 HOSTNAME: Final = "localhost"
@@ -34,6 +35,9 @@ class SmtpSettings:
         users: path of the users file, see `users_file`; "" for none.
         authenticator: dotted path of aiosmtpd's `authenticator`, or of a class and its arguments; "" for none.
         limits: what a client may ask for.
+        mail_room: bytes that the texts of all mails may take together; the next one is told to come later (452).
+        mail_keep: the latest so many mails are kept; None for all.
+        mail_max_age: seconds that a mail is kept; None for ever.
     """
 
     hostname: str = HOSTNAME
@@ -45,10 +49,13 @@ class SmtpSettings:
     users: str = ""
     authenticator: str = ""
     limits: Limits = field(default_factory=Limits)
+    mail_room: int | None = None
+    mail_keep: int | None = None
+    mail_max_age: int | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> SmtpSettings:
-        """Reads the variables SMTP_... and MAIL_STORE that `.env.example` describes; empty is unset.
+        """Reads the variables SMTP_... and MAIL_... that `.env.example` describes; empty is unset.
 
         Raises:
             ConfigurationError: a value cannot be used. What MAIL_STORE, SMTP_HANDLER, SMTP_USERS and SMTP_AUTHENTICATOR
@@ -77,6 +84,9 @@ class SmtpSettings:
             users=env.get("SMTP_USERS", ""),
             authenticator=env.get("SMTP_AUTHENTICATOR", "").strip(),
             limits=limits,
+            mail_room=_optional(env, "MAIL_MAX_BYTES", "bytes of all mails"),
+            mail_keep=_optional(env, "MAIL_KEEP", "mails to keep"),
+            mail_max_age=parse_duration(age, "MAIL_MAX_AGE") if (age := env.get("MAIL_MAX_AGE")) else None,
         )
 
 
@@ -89,6 +99,10 @@ def _bare_newlines(env: Mapping[str, str]) -> BareNewlines:
             f"SMTP_BARE_NEWLINES is {value!r}: give reject, to refuse a mail with a CR or LF that is not part of CR "
             "LF, or normalize, to make each one CR LF"
         ) from None
+
+
+def _optional(env: Mapping[str, str], name: str, unit: str) -> int | None:
+    return _positive(env, name, 1000, unit) if env.get(name) else None
 
 
 def _positive(env: Mapping[str, str], name: str, default: int, unit: str, *, most: int | None = None) -> int:

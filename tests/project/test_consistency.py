@@ -95,7 +95,9 @@ def test_every_setting_that_the_code_reads_is_in_the_example() -> None:
     """RoadRunner's own variables and what only a Dockerfile or script sets are not for users."""
     read = set()
     for path in [*ROOT.glob("services/**/*.py"), *ROOT.glob("workers/*.py"), *ROOT.glob("rr_tcp/cli/*.py")]:
-        read |= set(re.findall(r'(?:env\.get|environ\.get|_positive)\((?:env, )?"([A-Z0-9_]+)"', path.read_text()))
+        read |= set(
+            re.findall(r'(?:env\.get|environ\.get|_positive|_optional)\((?:env, )?"([A-Z0-9_]+)"', path.read_text())
+        )
     example = set(re.findall(r"^#([A-Z0-9_]+)=", text(".env.example"), re.MULTILINE))
     assert read
     assert read <= example

@@ -99,6 +99,8 @@ class MaildirStore:
         try:
             self._publish(name)
         except MailStoreError:
+            for directory in _DIRECTORIES:
+                self._unlink(self._path / directory / name)
             self._forget([(seq, info.id, info.size)])
             raise
         return info

@@ -18,6 +18,9 @@ BATCH: Final = 1000
 """Mails that a listing reads at a time: no read goes on while they are printed, for as long as one goes on the log only
 grows."""
 
+PRUNED_SIZE: Final = 64 * 1024 * 1024
+"""Bytes of text that a pruning removes at most at a time, unless a single mail has more."""
+
 COLUMNS: Final = "id, mail_from, rcpt_tos, size, received_at, peer, sha256, helo, mail_options, rcpt_options, more, seq"
 """What `info_of` takes."""
 
@@ -111,7 +114,10 @@ def counts(connection: sqlite3.Connection) -> Counts:
 def prunable(
     connection: sqlite3.Connection, now: datetime, *, keep: int | None, older: timedelta | None, limit: int
 ) -> list[tuple[int, str, int]]:
-    """Place, id and size of the oldest mails that are too many or too old and that no group waits for."""
+    """Place, id and size of the oldest mails that are too many or too old and that no group waits for.
+
+    No more than `limit`, and no more than take `PRUNED_SIZE` together: their pages have to be freed one by one.
+    """
     too_old = "" if older is None else stamp(now - older)
     latest = "SELECT seq FROM mail ORDER BY seq DESC LIMIT 1 OFFSET ?"
     row = None if keep is None else connection.execute(latest, (keep,)).fetchone()
@@ -122,7 +128,13 @@ def prunable(
         "AND seq <= (SELECT coalesce(min(seen), 9223372036854775807) FROM consumers) "
         "AND seq NOT IN (SELECT mail FROM handed_out) ORDER BY seq LIMIT ?"
     )
-    return connection.execute(query, (last_too_many, too_old, limit)).fetchall()
+    rows, size = list[tuple[int, str, int]](), 0
+    for row in connection.execute(query, (last_too_many, too_old, limit)):
+        if rows and size + row[2] > PRUNED_SIZE:
+            break
+        rows.append(row)
+        size += row[2]
+    return rows
 
 
 def place(position: str) -> int:

@@ -123,6 +123,22 @@ def test_a_mail_that_cannot_be_stored_is_451_and_over_and_the_session_goes_on(
     assert "the disk is gone" in caplog.text
 
 
+def test_a_full_mail_store_is_452_until_there_is_room(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, mail_store=f"sqlite:///{tmp_path}/mail.db", mail_room=10, mail_keep=1)
+    protocol = SmtpProtocol(settings)
+    with contextlib.closing(App(store=MemorySessionStore())) as app:
+        app.add("smtp", protocol)
+        app.on_shutdown(protocol.close)
+        client = ConnectionDriver(app, "smtp")
+        client.connect()
+        client.send(HELLO + envelope() + b"text\r\n.\r\n" + envelope())
+        assert client.send(b"text\r\n.\r\n") == b"452 4.3.1 No room for the mail now; try again later\r\n"
+        with contextlib.closing(SqliteMailStore(tmp_path / "mail.db")) as store:
+            [info] = store.mails()
+            store.delete(info.id)
+        assert codes(client.send(envelope() + b"text\r\n.\r\n")) == [250, 250, 354, 250]
+
+
 def test_after_one_failure_the_other_mails_of_the_event_do_not_wait_for_the_store(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

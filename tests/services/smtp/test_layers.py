@@ -14,6 +14,7 @@ ENGINE = {
     "auth",
     "body",
     "commands",
+    "durations",
     "errors",
     "events",
     "extensions",

@@ -27,6 +27,9 @@ def test_every_setting_has_a_variable() -> None:
         "SMTP_USERS": "/etc/mail/users",
         "SMTP_AUTHENTICATOR": " app.auth.check ",
         "MAIL_STORE": "sqlite:////srv/mail.db",
+        "MAIL_MAX_BYTES": "1000000",
+        "MAIL_KEEP": "500",
+        "MAIL_MAX_AGE": "7d",
     }
     assert SmtpSettings.from_env(env) == SmtpSettings(
         hostname="mx.example",
@@ -38,6 +41,9 @@ def test_every_setting_has_a_variable() -> None:
         users="/etc/mail/users",
         authenticator="app.auth.check",
         limits=Limits(message=1000, recipients=5),
+        mail_room=1_000_000,
+        mail_keep=500,
+        mail_max_age=604_800,
     )
 
 
@@ -51,6 +57,9 @@ def test_every_setting_has_a_variable() -> None:
         ("SMTP_MAX_SIZE", "-1"),
         ("SMTP_MAX_SIZE", "\u0661"),
         ("SMTP_MAX_RECIPIENTS", "none"),
+        ("MAIL_MAX_BYTES", "1G"),
+        ("MAIL_KEEP", "0"),
+        ("MAIL_MAX_AGE", "7"),
         ("SMTP_BARE_NEWLINES", "no"),
         ("SMTP_MAX_RECIPIENTS", "1000000"),
         ("SMTP_AUTH_REQUIRED", "smtps"),

@@ -7,7 +7,7 @@ import errno
 import mailbox
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -172,21 +172,25 @@ def test_the_text_and_its_name_are_flushed_before_it_is_acknowledged(
 ) -> None:
     """The text before it enters the index, the name in `new` after it was moved there."""
     store.open()
-    flush, flushed = os.fsync, list[tuple[str, list[str]]]()
+    flushed: list[tuple[str, list[str]]] = []
 
-    def watched(descriptor: int) -> None:
-        flush(descriptor)
-        name = Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(path)
-        flushed.append((str(name), [file.name for file in files(path, "new")]))
+    def watch(flush: Callable[[int], None]) -> Callable[[int], None]:
+        def watched(descriptor: int) -> None:
+            flush(descriptor)
+            name = Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(path)
+            flushed.append((str(name), [file.name for file in files(path, "new")]))
 
-    monkeypatch.setattr(os, "fsync", watched)
+        return watched
+
+    monkeypatch.setattr(os, "fsync", watch(os.fsync))
+    monkeypatch.setattr(os, "fdatasync", watch(os.fdatasync))
     add(store)
     [file] = files(path, "new")
-    assert flushed == [(f"tmp/{file.name}", []), ("new", [file.name])]
+    assert flushed == [(f"tmp/{file.name}", []), (f"{INDEX}-wal", []), ("new", [file.name])]
 
 
 @pytest.mark.parametrize(("code", "error"), [(errno.ENOSPC, MailStoreFullError), (errno.EIO, MailStoreError)])
-@pytest.mark.parametrize("step", ["write", "fsync"])
+@pytest.mark.parametrize("step", ["write", "fdatasync", "fsync"])
 def test_a_disk_that_fails_is_an_error_and_nothing_is_stored(
     store: MaildirStore, path: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: type[Exception], step: str
 ) -> None:
