@@ -26,7 +26,6 @@ from services.smtp.mailstore.interface import (
 from services.smtp.mailstore.pieces import Measured, recut
 from services.smtp.mailstore.schema import PIECES
 
-
 SHORT: Final = 16 * 1024
 """Bytes of a text that are kept in its mail's row, where it is soonest written. A listing reads over them."""
 
