@@ -19,7 +19,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HELLO_NAME = re.compile(r"[\x21-\x7e]+")
 _CHUNK = re.compile(rb"BDAT +0*([0-9]{1,18})(?: +LAST)? *", re.IGNORECASE)
 
-_MAY_BE_UTF8: Final = frozenset({b"MAIL", b"RCPT", b"VRFY"})
+_MAY_BE_UTF8: Final = frozenset({b"MAIL ", b"RCPT ", b"VRFY "})
 """Commands with addresses; in no other one can anything but ASCII stand."""
 
 
@@ -77,18 +77,17 @@ class VerifyCommand(NamedTuple):
 
 def parse_command(line: bytes) -> Command:
     """A command line, without its CRLF, as verb and argument; `RemoteProtocolError` when it is neither."""
-    verb, _, argument = line.partition(b" ")
-    verb = verb.upper()
     if _CONTROL.search(line):
         raise RemoteProtocolError(replies.CONTROL_CHARACTER)
-    if not verb.isalpha():
-        raise RemoteProtocolError(replies.UNKNOWN_COMMAND if verb.isascii() else replies.CONTROL_CHARACTER)
-    if verb not in _MAY_BE_UTF8 and not line.isascii():
+    if not line.isascii() and line[:5].upper() not in _MAY_BE_UTF8:
         raise RemoteProtocolError(replies.CONTROL_CHARACTER)
     try:
-        return Command(verb.decode("ascii"), argument.decode().strip(" \t"))
+        verb, _, argument = line.decode().partition(" ")
     except UnicodeDecodeError:
         raise RemoteProtocolError(replies.NOT_UTF8) from None
+    if not verb.isalpha():
+        raise RemoteProtocolError(replies.UNKNOWN_COMMAND)
+    return Command(verb.upper(), argument.strip(" \t"))
 
 
 def parse_hello(argument: str) -> str:

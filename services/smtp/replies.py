@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from services.smtp.errors import HandlerFaultError
@@ -25,6 +25,14 @@ class Reply:
 
     code: int
     lines: tuple[str, ...]
+    _encoded: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.lines) == 1:  # nearly all of them
+            text = f"{self.code} {self.lines[0]}\r\n"
+        else:
+            text = "".join(f"{line}\r\n" for line in self.wire_lines())
+        object.__setattr__(self, "_encoded", text.encode("ascii"))  # once: most are constants that are sent often
 
     @classmethod
     def of(cls, code: int, status: str, *lines: str) -> Reply:
@@ -76,9 +84,7 @@ class Reply:
 
     def encode(self) -> bytes:
         """The reply as it goes to the client."""
-        if len(self.lines) == 1:  # nearly all of them
-            return f"{self.code} {self.lines[0]}\r\n".encode("ascii")
-        return "".join(f"{line}\r\n" for line in self.wire_lines()).encode("ascii")
+        return self._encoded
 
     def wire_lines(self) -> list[str]:
         """Its lines as they go to the client, e.g. `250-SIZE 1000`, without line ends."""
