@@ -94,6 +94,31 @@ def test_an_email_message_arrives(stack: Target) -> None:
     assert b"Hello, world\r\n.\r\n" in stack.mail(mail["id"])
 
 
+def test_an_address_beyond_ascii_and_the_wishes_for_notifications_are_kept(stack: Target) -> None:
+    recipient, plain = f"b\u00fcro-{address()}", address("plain")
+    with smtplib.SMTP(stack.smtp.host, stack.smtp.port, timeout=30) as client:
+        client.ehlo()
+        assert client.has_extn("smtputf8")
+        assert client.has_extn("dsn")
+        client.command_encoding = "utf-8"
+        assert client.mail("from@b\u00fccher.example", ["SMTPUTF8", "ENVID=Case+2B1"])[0] == 250
+        assert client.rcpt(recipient, ["NOTIFY=success,DELAY", "ORCPT=utf-8;B\u00fcro@x"])[0] == 250
+        assert client.rcpt(plain)[0] == 250
+        assert client.data(MESSAGE)[0] == 250
+    [mail] = received(stack, recipient)
+    assert (mail["mail_from"], mail["rcpt_tos"]) == ("from@b\u00fccher.example", [recipient, plain])
+    assert mail["mail_options"] == ["SMTPUTF8", "ENVID=Case+2B1"]
+    assert mail["rcpt_options"] == ["NOTIFY=SUCCESS,DELAY ORCPT=utf-8;B\u00fcro@x"]
+
+
+def test_the_chunk_behind_a_refused_bdat_is_passed_over_and_the_session_goes_on(stack: Target) -> None:
+    chunk = b"QUIT\r\n.\r\nRSET\r\n"
+    with RawClient(stack.smtp) as client:
+        client.send(b"EHLO c\r\nBDAT %d LAST\r\n" % len(chunk))
+        client.send(chunk + b"NOOP\r\nQUIT\r\n")
+        assert codes(client.rest()) == [b"220", b"250", b"502", b"250", b"221"]
+
+
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_cut_at_every_byte_gives_the_same_replies_and_the_same_stored_mail(stack: Target, name: str) -> None:
     recipient, content = address(), CORPUS[name]
