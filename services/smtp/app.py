@@ -134,7 +134,13 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
 
     def data_received(self, connection: Connection[SmtpState], data: bytes) -> Awaitable[None] | None:
         """Answers the commands that `data` ends."""
-        delivery = Delivery(connection, self._store, limit=self._settings.limits.messages_at_once, clock=self._clock)
+        delivery = Delivery(
+            connection,
+            self._store,
+            limit=self._settings.limits.messages_at_once,
+            clock=self._clock,
+            tls=self._authentication.behind_tls(connection.server),
+        )
         if self._make_hooks:
             return self._answer_with_hooks(connection, delivery, data, self._make_hooks)
         engine = self._engine(connection)

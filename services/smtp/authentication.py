@@ -74,6 +74,10 @@ class Authentication:
         """Whether there is a listener with AUTH."""
         return bool(self._listeners)
 
+    def behind_tls(self, server: str) -> bool:
+        """Whether clients reach a listener through TLS only: whether it is one with AUTH."""
+        return server in self._listeners
+
     def check(self, hooks: Hooks | None) -> None:
         """Says at the start what would be said to each client later.
 
@@ -106,7 +110,7 @@ class Authentication:
         """
         if not self.offered:
             return NO_AUTH
-        here = server in self._listeners
+        here = self.behind_tls(server)
         return AuthPolicy(self._mechanisms(hooks) if here else (), elsewhere=not here, required=self._required)
 
     def _mechanisms(self, hooks: Hooks | None) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class Delivery:
         store: where they go.
         limit: how many it may be.
         clock: the time in UTC.
+        tls: clients reach the listener through TLS only.
         monotonic: seconds that never jump.
     """
 
@@ -42,12 +43,14 @@ class Delivery:
         *,
         limit: int,
         clock: Callable[[], datetime],
+        tls: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._store = store
         self._limit = limit
         self._clock = clock
+        self._tls = tls
         self._monotonic = monotonic
         self._deadline: float | None = None
         self._taken = 0
@@ -142,7 +145,9 @@ class Delivery:
             received_at=self._clock(),
             peer=self._connection.remote_addr,
             helo=state.helo,
-            protocol=protocol_name(extended=state.esmtp, utf8=transaction.smtputf8),
+            protocol=protocol_name(
+                extended=state.esmtp, authenticated=state.authenticated, tls=self._tls, utf8=transaction.smtputf8
+            ),
             mail_options=tuple(transaction.mail_parameters),
             rcpt_options=tuple(transaction.rcpt_parameters),
         )

@@ -17,8 +17,8 @@ from services.smtp.users_file import PROFILE, UsersFile, identity_of, read_users
 class Users:
     """The users of a file, which is read again whenever it has changed.
 
-    One verification takes the memory and the time that the hash names, by default 64 MiB and some tens of milliseconds,
-    in which the worker serves nobody else. That is on purpose, and for unknown users too: the time tells nobody whether
+    One verification takes the memory and the time that the hash names, by default 64 MiB and tenths of a second, in
+    which the worker serves nobody else. That is on purpose, and for unknown users too: the time tells nobody whether
     there is such a user.
 
     Args:

@@ -6,6 +6,8 @@ import dataclasses
 from base64 import b64encode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rr_tcp.testing import cuts
 from services.smtp.auth import NO_AUTH, AuthPolicy, Exchange
@@ -292,3 +294,24 @@ def test_without_auth_there_is_no_such_parameter() -> None:
 def test_bdat_in_an_exchange_is_a_response() -> None:
     assert replies_to(b"AUTH LOGIN\r\n", b"BDAT\r\n", b"BDAT 5 LAST\r\n", b"NOOP\r\n") == [334, 334, 501, 250]
     assert replies_to(b"AUTH PLAIN\r\n", b"BDAT" + b"A" * AUTH_LINE + b"\r\n", b"NOOP\r\n") == [334, 500, 250]
+
+
+_LINES = st.sampled_from(
+    [
+        *(dialogue for dialogue, _ in DIALOGUES.values() if len(dialogue) < 200),
+        *(HELLO, b"HELO c\r\n", MAIL, b"RSET\r\n", b"AUTH LOGIN\r\n", b"AUTH PLAIN\r\n", b"*\r\n", b"=\r\n", b"\r\n"),
+        *(NAME + b"\r\n", SECRET + b"\r\n", MESSAGE + b"\r\n", MESSAGE, b"A" * 700, b"\r", b"\n", b"\0"),
+        *(b"DATA\r\n", b"RCPT TO:<c@d>\r\n", b".\r\n", b"AUTH", b" ", b"A" * AUTH_LINE),
+    ]
+)
+
+
+@given(st.data())
+def test_random_dialogues_in_random_pieces_give_what_they_give_in_one(data: st.DataObject) -> None:
+    stream = HELLO + b"".join(data.draw(st.lists(_LINES, max_size=20)))
+    marks = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
+    pieces = [stream[start:stop] for start, stop in zip([0, *marks], [*marks, len(stream)], strict=True)]
+    auth = dataclasses.replace(AUTH, required=data.draw(st.booleans()))
+    whole, outcome = converse([stream], auth=auth), converse(pieces, auth=auth)
+    assert (outcome.replies, outcome.mails, outcome.closed) == (whole.replies, whole.mails, whole.closed)
+    assert outcome.largest_state < AUTH_LINE + 1000

@@ -46,7 +46,9 @@ def test_users_authenticate_on_the_listener_behind_tls_and_on_no_other(settings:
         ]
         assert b"AUTH" not in open_to_all.send(HELLO)
         assert codes(open_to_all.send(plain(), MAIL)) == [538, 250, 250, 354, 250]
-        assert len(service.mails) == 2
+        stranger = service.client("smtps")
+        stranger.send(HELLO, MAIL)
+        assert [mail.info.protocol for mail in service.mails] == ["ESMTPSA", "ESMTP", "ESMTPS"]  # RFC 3848
 
 
 def test_where_it_is_required_no_listener_takes_mail_of_strangers(settings: SmtpSettings) -> None:
