@@ -2,7 +2,7 @@
 
 A session is two things: a small *state*, replaced on every event, and *bulk* bytes (a mail's body, an upload) that only
 grow until they are dropped. They are apart because rewriting a growing body on every packet costs O(n^2). `App` loads
-a session before each event and saves it after, one store call each way.
+a session before each event and saves what the event changed after it, one store call each way.
 
 The backends are `rr_tcp.stores`; all else in the SDK only knows this protocol.
 """

@@ -11,6 +11,7 @@ from rr_tcp.connection import Connection
 from rr_tcp.errors import ConfigurationError, SessionTooLargeError
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.process import Forks, end_child
+from rr_tcp.renewals import Renewals
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, StateCodec, StateT, StoredSession
 
@@ -67,7 +68,7 @@ class StatefulRoute(Generic[StateT]):
         protocol: what handles the events.
         store: where sessions rest between two events.
         access: which clients may connect; the others are closed without a word.
-        ttl: seconds that a session lives without an event.
+        ttl: seconds that a session lives without an event, up to a tenth less where events do not change it.
         max_state: limit of the encoded state, bytes.
         max_response: limit of the replies to one event, bytes.
         run: waits for what an `async def` method returned.
@@ -97,6 +98,7 @@ class StatefulRoute(Generic[StateT]):
         self._max_response = max_response
         self._run = run
         self._codec: StateCodec[StateT] = StateCodec(protocol.state_type)
+        self._renewals = Renewals(ttl)
 
     @property
     def error_reply(self) -> bytes:
@@ -136,7 +138,7 @@ class StatefulRoute(Generic[StateT]):
             return self._received_late(request, stored)
         connection = self._restore(request, stored)
         self._call(self._protocol.data_received, connection, request.body)
-        return self._settle(connection)
+        return self._settle(connection, stored.state)
 
     def _received_late(self, request: Request, stored: StoredSession) -> Response:
         """The undelimited rest of a connection whose CLOSE came before it."""
@@ -156,15 +158,21 @@ class StatefulRoute(Generic[StateT]):
     def _end(self, request: Request, state: bytes = b"") -> None:
         self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL, state=state)
 
-    def _settle(self, connection: Connection[StateT]) -> Response:
-        """Saves before answering: an answer that left must never be of a state that is lost."""
+    def _settle(self, connection: Connection[StateT], saved: bytes | None = None) -> Response:
+        """Saves before answering: an answer that left must never be of a state that is lost.
+
+        Args:
+            connection: after its event.
+            saved: the state as it is in the store. What did not change needs no save, unless it is to live on.
+        """
         output = connection.output
         if connection.closing:
             self._finish(connection)
             return Response.of(output, close=True)
         append, truncate = connection.pending_bulk()
         state = self._encode(connection)
-        self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate)
+        if state != saved or append or truncate or self._renewals.due(connection.uuid):
+            self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate)
         return Response.of(output, close=False)
 
     def _finish(self, connection: Connection[StateT]) -> None:
