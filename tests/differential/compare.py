@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from tests.differential.dialogues import Dialogue, Step
-from tests.differential.recorder import Recorder
+from tests.differential.recorder import USER, Recorder, authenticate
 from tests.differential.service import LIMITS, Service, Workers
 from tests.differential.stock import StockServer, StockSink
 from tests.differential.wire import HookNote, ReceivedMail, Snapshot, WireReply, codes_of, parse_replies
@@ -17,6 +18,14 @@ STOCK_OPTIONS: Final[Mapping[str, Any]] = {"data_size_limit": LIMITS.message, "e
 """aiosmtpd as its Controller makes it, with our limit of size."""
 
 RESET: Final = b"RSET\r\n"
+HOOKED_OPTIONS: Final[Mapping[str, Any]] = {
+    **STOCK_OPTIONS,
+    "authenticator": authenticate,
+    "auth_require_tls": False,
+}
+"""The same with AUTH, which is then not for TLS alone: neither server sees that."""
+
+LOGIN: Final = b"AUTH PLAIN %s\r\n" % b64encode(b"\0%s\0%s" % USER)
 HELLO: Final = b"EHLO repaired.test\r\n"
 
 
@@ -127,7 +136,7 @@ class _Pair:
         self._sink = StockSink()
         self._notes: list[HookNote] = []
         handler = _Keeping(self._notes, self._sink) if hooked else self._sink
-        self.theirs = StockServer(loop, handler, **STOCK_OPTIONS)
+        self.theirs = StockServer(loop, handler, **(HOOKED_OPTIONS if hooked else STOCK_OPTIONS))
         self.ours = Service(workers)
         self.output = self.ours.greeting
 
@@ -202,16 +211,8 @@ def _lines(dialogue: Dialogue) -> Iterator[tuple[bytes, bool]]:
 
 def _repair(pair: _Pair, exchange: Exchange, transcript: Transcript) -> Snapshot:
     """Brings both servers to the same point; how far they are then."""
-    ours, theirs, lines = exchange.ours.after, exchange.theirs.after, []
-    if ours.skip:
-        lines += [b"x" * (ours.skip - 1) + b"\n"]
-    if ours.in_text != theirs.in_text:
-        lines += [b"\r\n", b".\r\n"]
-    if ours != theirs:
-        lines += [RESET]
-    if (ours.host_name, ours.extended) != (theirs.host_name, theirs.extended):
-        lines += [HELLO]
-    for line in lines:
+    ours, theirs = exchange.ours.after, exchange.theirs.after
+    for line in _mending(ours, theirs):
         if not (ours.closed or theirs.closed):
             repaired = pair.exchange(line, ours, b"")
             transcript.sent.append(line)
@@ -221,6 +222,24 @@ def _repair(pair: _Pair, exchange: Exchange, transcript: Transcript) -> Snapshot
     if ours != theirs:
         transcript.unrepaired = f"ours {ours}\ntheirs {theirs}"
     return ours
+
+
+def _mending(ours: Snapshot, theirs: Snapshot) -> list[bytes]:
+    """What a client says to bring both to the same point."""
+    lines: list[bytes] = []
+    if ours.skip:
+        lines += [b"x" * (ours.skip - 1) + b"\n"]
+    if ours.in_auth != theirs.in_auth:
+        lines += [b"*\r\n"]
+    if ours.in_text != theirs.in_text:
+        lines += [b"\r\n", b".\r\n"]
+    if ours != theirs:
+        lines += [RESET]
+    if (ours.host_name, ours.extended) != (theirs.host_name, theirs.extended):
+        lines += [HELLO]
+    if ours.authenticated != theirs.authenticated:
+        lines += [LOGIN]
+    return lines
 
 
 def in_pieces(pieces: Sequence[bytes], workers: Workers) -> Transcript:

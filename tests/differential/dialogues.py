@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -12,9 +13,11 @@ from tests.differential.words import (
     HOSTS,
     LINE_ENDS,
     MAIL_PARAMETERS,
+    MECHANISMS,
     ODD_PATHS,
     ODD_TEXTS,
     RCPT_PARAMETERS,
+    RESPONSES,
     STRAYS,
     TEXT_LINES,
 )
@@ -61,6 +64,7 @@ class Grammar:
     def dialogue(self) -> Dialogue:
         """A dialogue, one in three for servers with hooks."""
         rng = self._rng
+        hooked = self._happens(1 / 3)
         steps = [] if self._happens(0.06) else self._hello()
         for _ in range(rng.randint(1, MOST_BLOCKS)):
             match rng.random():
@@ -68,13 +72,16 @@ class Grammar:
                     steps += self._transaction()
                 case chance if chance < 0.65:
                     steps += self._burst()
-                case chance if chance < 0.75:
+                case chance if chance < 0.72:
                     steps += self._hello()
+                case chance if chance < 0.88 and hooked:
+                    for _ in range(rng.randint(1, 4)):
+                        steps += self._authentication()
                 case _:
                     steps += [self._line(rng.choice(STRAYS)) for _ in range(rng.randint(1, 4))]
         if self._happens(0.7):
             steps.append(self._line("QUIT"))
-        return Dialogue(tuple(steps), hooked=self._happens(1 / 3))
+        return Dialogue(tuple(steps), hooked=hooked)
 
     def pieces(self, stream: bytes) -> list[bytes]:
         """The stream cut at random: whole, in few pieces, in packets of one size, or byte by byte."""
@@ -134,6 +141,25 @@ class Grammar:
         waits = self._happens(0.85)
         text = self._text()
         return steps + [Step(line, waits) for line in text.splitlines(keepends=True)]
+
+    def _authentication(self) -> list[Step]:
+        """AUTH with its responses, right or wrong, or with too many or too few of them."""
+        rng = self._rng
+        mechanism = rng.choice(("PLAIN", "PLAIN", "LOGIN", "LOGIN", "TWO-QUESTIONS", *MECHANISMS))
+        right = {
+            "PLAIN": (b"\0user\0password",),
+            "LOGIN": (b"user", b"password"),
+            "TWO-QUESTIONS": (b"blue", b"fish"),
+        }.get(mechanism.upper(), ())
+        words = [b64encode(word).decode() for word in right]
+        if words and self._happens(0.5):
+            words[rng.randrange(len(words))] = rng.choice(RESPONSES)
+        if self._happens(0.1):
+            words.append(rng.choice(RESPONSES))
+        command = f"AUTH {mechanism}"
+        if words and self._happens(0.4):
+            command += " " + words.pop(0)
+        return [self._line(command), *(Step(word.encode() + b"\r\n") for word in words)]
 
     def _burst(self) -> list[Step]:
         """Many small mails, as fast as PIPELINING allows."""

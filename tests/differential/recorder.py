@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from aiosmtpd.smtp import MISSING, AuthResult, LoginPassword
+
 from tests.differential.wire import HookNote
 
 # ruff: noqa: N802 - the names are aiosmtpd's
@@ -13,6 +15,17 @@ REFUSED: Final = "refused"
 
 FAULT: Final = "fault"
 """With this one the hook raises."""
+
+USER: Final = LoginPassword(b"user", b"password")
+ANSWERS: Final = (b"blue", b"fish")
+
+
+def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, auth_data: LoginPassword) -> AuthResult:
+    """Knows one user; see aiosmtpd's authenticator."""
+    assert server.session is session
+    assert server.envelope is envelope
+    assert mechanism in {"PLAIN", "LOGIN"}
+    return AuthResult(success=auth_data == USER, handled=False, auth_data=auth_data)
 
 
 class Recorder:
@@ -36,7 +49,17 @@ class Recorder:
             HookNote(
                 hook,
                 tuple("" if argument == "<>" else argument for argument in arguments),
-                (session.peer, session.host_name, session.extended_smtp, session.ssl, tuple(session.calls)),
+                (
+                    session.peer,
+                    session.host_name,
+                    session.extended_smtp,
+                    session.ssl,
+                    session.authenticated,
+                    getattr(session.auth_data, "login", session.auth_data),  # of ours, without the password
+                    session._login_data,
+                    session.proxy_data,
+                    tuple(session.calls),
+                ),
                 (
                     mail_from,
                     tuple(envelope.mail_options),
@@ -124,3 +147,15 @@ class Recorder:
         assert server.envelope is envelope
         self._note("DATA", session, envelope)
         return "554 not that" if REFUSED.encode() in envelope.content else "250 noted"
+
+    async def auth_TWO__QUESTIONS(self, server: Any, args: list[str]) -> AuthResult:
+        """A mechanism of its own. aiosmtpd has MISSING for a response that it answered itself."""
+        answers = []
+        for question in ("Your favourite colour?", "Your first pet?"):
+            answer = await server.challenge_auth(question)
+            if answer is MISSING:
+                return AuthResult(success=False)
+            answers.append(answer)
+        known = tuple(answers) == ANSWERS
+        server.session.asked = [*getattr(server.session, "asked", []), args[0]]
+        return AuthResult(success=known, handled=False, auth_data=b"somebody" if known else None)

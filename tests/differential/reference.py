@@ -13,15 +13,16 @@ from typing import Final
 
 from services.smtp import Limits
 from tests.differential.recorder import FAULT, REFUSED
+from tests.differential.reference_auth import RESPONSE, AuthReference
 from tests.differential.rfc import Arguments, is_local_part, is_mailbox, read_arguments, read_path
 from tests.differential.wire import ReceivedMail
 
-COMMAND_LINES: Final = {"MAIL": 675, "RCPT": 1042, "VRFY": 522}
+COMMAND_LINES: Final = {"MAIL": 1175, "RCPT": 1042, "VRFY": 522, "AUTH": RESPONSE}
 """Bytes of a command line with its line end, where it is not 512."""
 
 TEXT_LINE: Final = 998
 
-UNIMPLEMENTED: Final = frozenset({"AUTH", "ETRN", "EXPN", "STARTTLS", "TURN"})
+UNIMPLEMENTED: Final = frozenset({"ETRN", "EXPN", "STARTTLS", "TURN"})
 HTTP: Final = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"})
 TOPICS: Final = frozenset(["HELO", "EHLO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "HELP", "QUIT"])
 WITH_ADDRESSES: Final = frozenset({"MAIL", "RCPT", "VRFY"})
@@ -56,18 +57,22 @@ class Reference:
     rcpt_tos: list[str] = field(default_factory=list)
     in_text: bool = False
     rcpt_options: list[str] = field(default_factory=list)
+    auth: AuthReference = field(init=False)
     _buffer: bytes = b""
     _skip: int = 0
     _bad: int = 0
     _mails: int = 0
     _refused: bool = False
 
+    def __post_init__(self) -> None:
+        self.auth = AuthReference(self.limits)
+
     def would_store(self, data: bytes) -> list[ReceivedMail]:
         """Mails that end in a piece of input, if all commands before are accepted that may be."""
         model = copy.deepcopy(self)
         model._buffer += data
         while not model.closed and (line := model._next_input()) is not None:
-            model.closed |= (model._end_of_text(line) if model.in_text else model._command(line)) == "close"
+            model.closed |= model._line(line) == "close"
         return model.mails[len(self.mails) :]
 
     @property
@@ -84,13 +89,13 @@ class Reference:
         self._buffer += data
         answers = list(codes)
         while not self.closed and (line := self._next_input()) is not None:
-            counts = not self.in_text
-            early = counts and self._follows_a_refusal(line)
-            expected = self._end_of_text(line) if self.in_text else self._command(line)
+            command, early = not self.in_text, self._follows_a_refusal(line)
+            expected = self._line(line)
             if not answers:
                 raise ModelError(f"{line!r} was not answered; {expected} was due")
             code = answers.pop(0)
-            self._settle(line, expected, code, counts=counts and not (early and code == 503))
+            counts = command and not self.auth.judged and not (early and code == 503)
+            self._settle(line, expected, code, counts=counts)
         if answers:
             raise ModelError(f"there are {len(answers)} replies more than commands: {answers}")
         if closed is not None and closed != self.closed:
@@ -130,10 +135,16 @@ class Reference:
         elif str(code)[0] != expected[0]:
             raise ModelError(f"{line!r} was answered {code}; {expected}xx was due")
 
+    def _line(self, line: bytes) -> str:
+        """The class of the reply that is due; the state is what it is once that was given."""
+        self.auth.judged = False
+        if self.auth.waits:
+            return self.auth.respond(line)
+        return self._end_of_text(line) if self.in_text else self._command(line)
+
     # Commands.
 
     def _command(self, line: bytes) -> str:
-        """The class of the reply that is due; the state is what it is once that was given."""
         if not line.endswith(b"\r\n"):
             return "close"
         verb, _, argument = line[:-2].partition(b" ")
@@ -146,12 +157,16 @@ class Reference:
             return "5"
         if name in HTTP:
             return "close"
-        if name in UNIMPLEMENTED or name not in TOPICS or not (line.isascii() or name in WITH_ADDRESSES):
+        if name in UNIMPLEMENTED or name not in self._commands or not (line.isascii() or name in WITH_ADDRESSES):
             return "5"
         try:
             return str(getattr(self, f"_{name.lower()}")(argument.decode().strip(" \t")))
         except UnicodeDecodeError:
             return "5"
+
+    @property
+    def _commands(self) -> frozenset[str]:
+        return TOPICS | {"AUTH"} if self.hooked else TOPICS
 
     def _chunk(self, line: bytes) -> str:
         words = line.upper().split(b" ")
@@ -186,12 +201,22 @@ class Reference:
             return "5"
         if not read.ascii_only and "SMTPUTF8" not in read.parameters:
             return "5"
-        if int(read.parameters.get("SIZE") or 0) > self.limits.message:
+        if int(read.parameters.get("SIZE") or 0) > self.limits.message or not self._takes_submitter(read):
             return "5"
         if self.hooked and (FAULT in read.address or REFUSED in read.address):
             return "4" if FAULT in read.address else "5"
         self.mail, self._refused = read, False
         return "2"
+
+    def _takes_submitter(self, read: Arguments) -> bool:
+        """Whether the parameter AUTH is one that may be there; what anybody but a user says with it is `<>`."""
+        submitter = read.parameters.get("AUTH")
+        if submitter is None:
+            return True
+        mailbox = re.sub(r"\+(..)", lambda found: chr(int(found[1], 16)), submitter)
+        if not self.auth.authenticated:
+            read.parameters["AUTH"] = "<>"
+        return self.hooked and (submitter == "<>" or is_mailbox(mailbox))
 
     def _rcpt(self, argument: str) -> str:
         if not self.host_name or self.mail is None:
@@ -226,7 +251,12 @@ class Reference:
         return "2"
 
     def _help(self, argument: str) -> str:
-        return "2" if not argument or argument.upper() in TOPICS else "5"
+        return "2" if not argument or argument.upper() in self._commands else "5"
+
+    def _auth(self, argument: str) -> str:
+        if not self.host_name or self.mail is not None or not self.extended:
+            return "5"
+        return self.auth.begin(argument)
 
     def _vrfy(self, argument: str) -> str:
         smtputf8 = re.fullmatch(r"(.*?)( +SMTPUTF8)?", argument, re.IGNORECASE | re.DOTALL)

@@ -36,7 +36,7 @@ class Arguments(NamedTuple):
     def options(self) -> tuple[str, ...]:
         """The parameters as they are kept: values have no case, but for those that are somebody's text."""
         return tuple(
-            key if value is None else f"{key}={value if key in {'ENVID', 'ORCPT'} else value.upper()}"
+            key if value is None else f"{key}={value if key in {'AUTH', 'ENVID', 'ORCPT'} else value.upper()}"
             for key, value in self.parameters.items()
         )
 
@@ -162,6 +162,7 @@ OF_MAIL: Final[dict[str, str | None]] = {
     "BODY": r"(?i:7BIT|8BITMIME)",
     "SMTPUTF8": None,
     "RET": r"(?i:FULL|HDRS)",
+    "AUTH": rf"<>|{_XTEXT}",
     "ENVID": rf"(?=.{{1,94}}$){_XTEXT}",
 }
 """Parameters, and what their values are: None for those without one."""

@@ -5,8 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from tests.differential.compare import Exchange, Side
+
+EHLO: Final = b"EHLO c\r\n"
+MAIL: Final = b"MAIL FROM:<a@a.test>\r\n"
+RCPT: Final = b"RCPT TO:<b@b.test>\r\n"
+"""The plain commands of which examples are made."""
+
+ANY: Final = r"[2-5]\d\d "
+"""Any reply, for `Rule.ours` and `Rule.theirs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,7 @@ class Rule:
         example: a dialogue whose last line is the difference.
         line: a regular expression for the line, or for the whole text of a mail.
         in_text: whether the line is the end of a text.
+        in_auth: whether the line is the response to a challenge; None for both.
         hooked: whether the example needs the handler `Recorder`.
         also: what else must hold.
     """
@@ -32,6 +42,7 @@ class Rule:
     example: tuple[bytes, ...]
     line: bytes = b".*"
     in_text: bool = False
+    in_auth: bool | None = False
     hooked: bool = False
     also: Callable[[Exchange], bool] = lambda _: True
 
@@ -39,6 +50,7 @@ class Rule:
         """Whether the difference is this one."""
         return (
             exchange.before.in_text == self.in_text
+            and self.in_auth in {None, exchange.before.in_auth}
             and re.fullmatch(self.line, exchange.line, re.IGNORECASE | re.DOTALL) is not None
             and _matches(self.ours, exchange.ours)
             and _matches(self.theirs, exchange.theirs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from datetime import UTC, datetime
 from typing import Final, Self
@@ -12,7 +13,7 @@ from rr_tcp.testing import ConnectionDriver, MemorySessionStore
 from services.smtp import Limits, SmtpProtocol, SmtpSettings
 from services.smtp.attributes import decode_attributes
 from services.smtp.state import SmtpState
-from tests.differential.recorder import Recorder
+from tests.differential.recorder import Recorder, authenticate
 from tests.differential.stock import HOSTNAME, PEER
 from tests.differential.wire import HookNote, ReceivedMail, Snapshot
 from tests.services.smtp.harness import MemoryMailStore
@@ -24,6 +25,11 @@ LIMITS: Final = Limits(message=3000, recipients=4, bad_commands=12, mails=7)
 """Small ones, so that dialogues reach them."""
 
 SETTINGS: Final = SmtpSettings(hostname=HOSTNAME, limits=LIMITS)
+
+HOOKED_SETTINGS: Final = dataclasses.replace(
+    SETTINGS, auth_listeners=("smtp",), authenticator=f"{authenticate.__module__}.{authenticate.__name__}"
+)
+"""With AUTH, which the model and aiosmtpd then have too."""
 
 _CODEC: Final = StateCodec(SmtpState)
 
@@ -74,7 +80,7 @@ class Workers:
         app.add(
             "smtp",
             SmtpProtocol(
-                SETTINGS,
+                SETTINGS if handler is None else HOOKED_SETTINGS,
                 store=self.store,
                 handler=handler,
                 clock=lambda: datetime(2026, 1, 2, tzinfo=UTC),
@@ -118,6 +124,8 @@ class Service:
             rcpt_tos=() if transaction is None else tuple(transaction.rcpt_tos),
             in_text=state.body is not None,
             skip=state.skip,
+            in_auth=state.auth is not None,
+            authenticated=state.authenticated,
             kept=(
                 tuple(decode_attributes(state.session_attributes).get("calls", ())),
                 decode_attributes(state.envelope_attributes).get("calls", 0),

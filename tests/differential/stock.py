@@ -94,7 +94,7 @@ class StockServer:
         self._loop = loop
         self._smtp = SMTP(handler, hostname=HOSTNAME, loop=loop, **options)
         self._transport = MemoryTransport(loop, self._smtp)
-        self._in_text = False
+        self._last_code = 220
         self._smtp.connection_made(self._transport)
         self._settle()
         self.greeting = self._take()
@@ -107,7 +107,7 @@ class StockServer:
         self._settle()
         written = self._take()
         if written:
-            self._in_text = parse_replies(written)[-1].code == 354
+            self._last_code = parse_replies(written)[-1].code
         return written
 
     def snapshot(self) -> Snapshot:
@@ -122,7 +122,9 @@ class StockServer:
             extended=session.extended_smtp,
             mail_from=None if envelope.mail_from is None else envelope.mail_from.removeprefix("<>"),
             rcpt_tos=tuple(envelope.rcpt_tos),
-            in_text=self._in_text,
+            in_text=self._last_code == 354,
+            in_auth=self._last_code == 334,
+            authenticated=bool(session.authenticated),
             kept=(tuple(getattr(session, "calls", ())), getattr(envelope, "calls", 0)),
         )
 

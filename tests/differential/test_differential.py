@@ -21,8 +21,8 @@ from tests.differential.rule import Rule
 from tests.differential.rules import RULES, explain
 from tests.differential.run import Finding, Runner, dialogues
 
-DIALOGUES = 250
-ON_ROADRUNNER = 40
+DIALOGUES = 150
+ON_ROADRUNNER = 20
 SEED = 1
 
 

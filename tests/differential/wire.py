@@ -62,6 +62,8 @@ class Snapshot:
         rcpt_tos: its recipients.
         in_text: whether the next line is text.
         skip: bytes still to come that will not be taken for commands.
+        in_auth: whether the next line is the response to a challenge.
+        authenticated: whether the client has authenticated.
         kept: what the handler keeps on the session, and on the envelope.
         closed: whether the server ended the connection.
     """
@@ -72,6 +74,8 @@ class Snapshot:
     rcpt_tos: tuple[str, ...] = ()
     in_text: bool = False
     skip: int = 0
+    in_auth: bool = False
+    authenticated: bool = False
     kept: tuple[tuple[str, ...], int] = ((), 0)
     closed: bool = False
 

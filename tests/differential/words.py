@@ -68,6 +68,7 @@ STRAYS: Final = (
         "noop",
         "NoOp x y",
         "NOOP ",
+        "NOOP   ",
         "NOOP  spaced  ",
         "RSET",
         "RSET x",
@@ -194,6 +195,27 @@ ODD_TEXTS: Final = (
     ),
     *(b"x" * 998, b"x" * 999, b"x" * 1000, b"." + b"x" * 998, b"." + b"x" * 999, b"x" * 1001, b"x" * 1002, b"x" * 2500),
     *(b"x" * 1500 + b"\r\n." + b"y" * 1200, b"\xff" * 999, b"x" * 999 + b"\r", b"x" * 1000 + b"\n"),
+)
+
+MECHANISMS: Final = ("plain", "Login", "X", "CRAM-MD5", "TWO__QUESTIONS", "two-questions", "", "PLAIN LOGIN")
+
+RESPONSES: Final = (
+    *(
+        "*",
+        "",
+        "=",
+        "====",
+        "not base64",
+        "bm8=",
+        "bm8",
+        "AA==",
+        "AAA=",
+        "AHVzZXIAd3Jvbmc=",
+        "dXNlcgB1c2VyAHBhc3N3b3Jk",
+    ),
+    *("b3RoZXIAdXNlcgBwYXNzd29yZA==", "AP8A/w==", "YQBiAGMAZA==", " dXNlcg== ", "dXNlcg==\t", "ü", "QUIT", "x" * 600),
+    "A" * 1000,
+    "A" * 2000,
 )
 
 LINE_ENDS: Final = (b"\n", b"\r", b"\r\r\n", b"\r\n\n", b" \r\n", b"\t\r\n", b"\0\r\n", b"\n\r\n")

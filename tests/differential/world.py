@@ -22,7 +22,7 @@ from tests.differential.dialogues import Grammar
 from tests.differential.faults import Crash, Fate, FaultyMails, FaultySessions, Point
 from tests.differential.recorder import Recorder
 from tests.differential.reference import ModelError, Reference
-from tests.differential.service import LIMITS, SETTINGS
+from tests.differential.service import HOOKED_SETTINGS, LIMITS, SETTINGS
 from tests.differential.wire import ReceivedMail, codes_of, parse_replies
 from tests.services.smtp.harness import MemoryMailStore
 
@@ -105,7 +105,8 @@ class World:
     def _app(self) -> App:
         app = App(store=FaultySessions(self._sessions, self.fate))
         handler = Recorder([]) if self.hooked else None
-        app.add("smtp", SmtpProtocol(SETTINGS, store=FaultyMails(self._mails, self.fate), handler=handler))
+        settings = HOOKED_SETTINGS if self.hooked else SETTINGS
+        app.add("smtp", SmtpProtocol(settings, store=FaultyMails(self._mails, self.fate), handler=handler))
         self._stack.callback(app.close)
         return app
 

@@ -1,0 +1,120 @@
+"""Deliberate differences in AUTH."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.differential.rule import ANY, EHLO, MAIL, Rule
+
+IN_AUTH: Final = (
+    Rule(
+        "AUTH where there is none",
+        ours=r"502 5\.5\.1 Command not implemented",
+        theirs=r"500 Error: command 'AUTH'|503 Error: send EHLO|538 5\.7\.11",
+        line=rb"AUTH.*",
+        reason="Without SMTP_AUTH_LISTENERS the service has no AUTH; aiosmtpd has it, and asks for TLS",
+        example=(b"AUTH PLAIN\r\n",),
+    ),
+    Rule(
+        "AUTH after HELO",
+        ours=r"503 5\.5\.1 Send EHLO first",
+        theirs=r"500 Error: command 'AUTH' not recognized",
+        line=rb"AUTH.*",
+        hooked=True,
+        reason="The command is known and in the wrong place",
+        example=(b"HELO c\r\n", b"AUTH PLAIN\r\n"),
+    ),
+    Rule(
+        "AUTH in a mail",
+        ours=r"503 5\.5\.1 A mail is under way",
+        theirs=ANY,
+        line=rb"AUTH.*",
+        hooked=True,
+        reason="RFC 4954 section 4 does not permit it",
+        example=(EHLO, MAIL, b"AUTH PLAIN\r\n"),
+    ),
+    Rule(
+        "the case of mechanisms",
+        ours=r"235 |334 |50[13] |535 |421 4\.7\.0 Too many failed",
+        theirs=r"504 5\.5\.4 Unrecognized",
+        line=rb"AUTH +(PLAIN|LOGIN|TWO-QUESTIONS)( .*)?\r\n",
+        hooked=True,
+        reason="Names of mechanisms have no case (RFC 4422 section 3.1)",
+        example=(EHLO, b"AUTH plain\r\n"),
+    ),
+    Rule(
+        "an empty initial response",
+        ours=r"334 |501 5\.5\.2 Malformed|535 |421 4\.7\.0 Too many failed",
+        theirs=r"501 5\.5\.2 Can't decode",
+        line=rb"AUTH [A-Z]+ =\s+",
+        hooked=True,
+        reason="It is `=` (RFC 4954 section 4), which aiosmtpd takes for base64",
+        example=(EHLO, b"AUTH LOGIN =\r\n"),
+    ),
+    Rule(
+        "an initial response that nobody reads",
+        ours=r"501 5\.5\.2 The response is no base64",
+        theirs=r"334 ",
+        line=rb"AUTH TWO-QUESTIONS .*",
+        hooked=True,
+        reason="It is checked before the handler's method is asked, which may not look at it in aiosmtpd",
+        example=(EHLO, b"AUTH TWO-QUESTIONS bm8\r\n"),
+    ),
+    Rule(
+        "spaces around a response",
+        ours=r"501 5\.5\.2 The response is no base64",
+        theirs=ANY,
+        line=rb"(\s.*|.*\s\r\n)",
+        in_auth=True,
+        hooked=True,
+        reason="A response is base64 and nothing else (RFC 4954 section 4)",
+        example=(EHLO, b"AUTH LOGIN\r\n", b" dXNlcg==\r\n"),
+    ),
+    Rule(
+        "who acts for somebody else",
+        ours=r"535 |421 4\.7\.0 Too many failed",
+        in_auth=None,
+        theirs=r"235 ",
+        hooked=True,
+        reason="aiosmtpd ignores PLAIN's authorization identity; who asks for one that is not his own is refused "
+        "(RFC 4616)",
+        example=(EHLO, b"AUTH PLAIN\r\n", b"b3RoZXIAdXNlcgBwYXNzd29yZA==\r\n"),
+    ),
+    Rule(
+        "PLAIN in no UTF-8",
+        ours=r"501 5\.5\.2 Malformed PLAIN",
+        in_auth=None,
+        theirs=r"535 ",
+        hooked=True,
+        reason="Names and passwords are UTF-8 (RFC 4616 section 2)",
+        example=(EHLO, b"AUTH PLAIN\r\n", b"AP8A/w==\r\n"),
+    ),
+    Rule(
+        "too many failed authentications",
+        ours=r"421 4\.7\.0 Too many failed",
+        in_auth=None,
+        theirs=r"535 |501 ",
+        hooked=True,
+        reason="The third ends the session, so that guessing costs a connection; aiosmtpd has no limit",
+        example=(EHLO, *[b"AUTH PLAIN AGEAYg==\r\n"] * 2, b"AUTH PLAIN\r\n", b"AGEAYg==\r\n"),
+    ),
+    Rule(
+        "long responses",
+        ours=r"334 |535 |501 |235 |421 4\.7\.0 Too many failed",
+        in_auth=None,
+        theirs=r"500 ",
+        line=rb".{1001,}",
+        hooked=True,
+        reason="A response may have 12288 bytes (RFC 4954 section 4), in aiosmtpd 1001",
+        example=(EHLO, b"AUTH LOGIN\r\n", b"A" * 2000 + b"\r\n"),
+    ),
+    Rule(
+        "the parameter AUTH",
+        ours=r"250 |[45]5[01] ",
+        theirs=r"555 |501 Syntax",
+        line=rb"MAIL .* AUTH=.*",
+        hooked=True,
+        reason="It belongs to AUTH (RFC 4954 section 5), and aiosmtpd does not know it",
+        example=(EHLO, b"MAIL FROM:<a@a.test> AUTH=<>\r\n"),
+    ),
+)
