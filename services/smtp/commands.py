@@ -59,11 +59,11 @@ class Commands:
         """
         if self._state.auth is not None:
             return self._respond(self._state.auth, line)
-        if _BDAT.match(line):
+        if line[:4].upper() == b"BDAT" and _BDAT.match(line):
             self._refuse_chunk(line)
         verb, argument = parse_command(line)
-        check_auth(verb, self._state.phase, self._auth, authenticated=self._state.authenticated)
-        check_sequence(verb, self._state.phase, refused=self._state.refused)
+        check_auth(verb, self._state, self._auth)
+        check_sequence(verb, self._state)
         match verb:
             case "HELO" | "EHLO":
                 return self._hello(argument, extended=verb == "EHLO")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Final
 
@@ -28,6 +29,7 @@ SYNTAX: Final[Mapping[str, str]] = {
 _AUTH: Final = "AUTH"
 
 
+@functools.lru_cache(maxsize=64)
 def help_reply(topic: str, *, auth: bool) -> Reply:
     """The answer to HELP.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.smtp import replies
 from services.smtp.errors import LocalProtocolError, RemoteProtocolError
-from services.smtp.limits import AUTH_LINE, command_line_limit
+from services.smtp.limits import AUTH_LINE, COMMAND_LINE, command_line_limit
 from services.smtp.state import SmtpState
 
 
@@ -46,14 +46,12 @@ class Input:
         Raises:
             RemoteProtocolError: the line is over and is none: too long, or ended by a bare LF.
         """
-        self._skip()
+        if self._state.skip:
+            self._skip()
         end = self.data.find(b"\n", self.index) + 1
         line = self.data[self.index : end or len(self.data)]
         self.index += len(line)
-        too_long = len(line) > self._limit(line)
-        is_command = self._state.auth is None and not self._state.overlong
-        if too_long and is_command and line[:4].upper() == b"BDAT":
-            raise RemoteProtocolError(replies.NO_CHUNK_SIZE, closing=True)  # bytes follow, and who knows how many
+        too_long = len(line) > COMMAND_LINE and self._is_too_long(line)
         if not end:
             if too_long:
                 self._state.overlong = True
@@ -67,8 +65,15 @@ class Input:
             raise RemoteProtocolError(replies.LINE_TOO_LONG if self._state.auth is None else replies.AUTH_LINE_TOO_LONG)
         return line[:-2]
 
-    def _limit(self, line: bytes) -> int:
-        return command_line_limit(line) if self._state.auth is None else AUTH_LINE
+    def _is_too_long(self, line: bytes) -> bool:
+        """Whether a line, whole or not, is over its limit; raises if it is one behind which other bytes come."""
+        if self._state.auth is not None:
+            return len(line) > AUTH_LINE
+        if len(line) <= command_line_limit(line):
+            return False
+        if line[:4].upper() == b"BDAT" and not self._state.overlong:
+            raise RemoteProtocolError(replies.NO_CHUNK_SIZE, closing=True)  # and who knows how many
+        return True
 
     def _skip(self) -> None:
         """Passes over what belongs to no command."""

@@ -9,7 +9,7 @@ from services.smtp import replies
 from services.smtp.auth import AuthPolicy
 from services.smtp.errors import RemoteProtocolError
 from services.smtp.replies import Reply
-from services.smtp.state import Phase
+from services.smtp.state import Phase, SmtpState
 
 _ALWAYS: Final[Mapping[Phase, Reply]] = {}
 
@@ -60,32 +60,30 @@ FOREIGN: Final = frozenset({"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "
 """Methods of HTTP. A browser can be made to send one with SMTP commands behind it, so the first ends the session."""
 
 
-def check_sequence(verb: str, phase: Phase, *, refused: bool) -> None:
-    """Returns if the command is allowed now; `RemoteProtocolError` carries the reply if it is not.
+def check_sequence(verb: str, state: SmtpState) -> None:
+    """Returns if the command, in upper case, is allowed now; `RemoteProtocolError` carries the reply if it is not.
 
-    Args:
-        verb: the command, in upper case.
-        phase: how far the dialogue is.
-        refused: whether a MAIL or RCPT was refused before. A client that pipelines had sent what follows already: that
-            is misplaced by no fault of its own (RFC 2920 section 3.1).
+    Behind a MAIL or RCPT that was refused, a client that pipelines had sent what follows already: that is misplaced by
+    no fault of its own (RFC 2920 section 3.1).
     """
-    if verb in FOREIGN:
-        raise RemoteProtocolError(replies.NO_SMTP_CLIENT, closing=True)
-    if verb in NOT_IMPLEMENTED:
-        raise RemoteProtocolError(NOT_IMPLEMENTED[verb])
-    if verb not in SEQUENCE:
-        raise RemoteProtocolError(replies.UNKNOWN_COMMAND)
-    if (misplaced := SEQUENCE[verb].get(phase)) is None:
+    rules = SEQUENCE.get(verb)
+    if rules is None:
+        if verb in FOREIGN:
+            raise RemoteProtocolError(replies.NO_SMTP_CLIENT, closing=True)
+        raise RemoteProtocolError(NOT_IMPLEMENTED.get(verb, replies.UNKNOWN_COMMAND))
+    misplaced = rules.get(state.phase) if rules else None
+    if misplaced is None:
         return
-    if refused and misplaced is replies.NEED_RCPT:
+    if state.refused and misplaced is replies.NEED_RCPT:
         raise RemoteProtocolError(replies.NO_VALID_RECIPIENTS)
-    raise RemoteProtocolError(misplaced, counted=not (refused and misplaced is replies.NEED_MAIL))
+    raise RemoteProtocolError(misplaced, counted=not (state.refused and misplaced is replies.NEED_MAIL))
 
 
-def check_auth(verb: str, phase: Phase, policy: AuthPolicy, *, authenticated: bool) -> None:
+def check_auth(verb: str, state: SmtpState, policy: AuthPolicy) -> None:
     """Returns unless the service has no AUTH, or wants it first; `RemoteProtocolError` carries the reply if so."""
     if verb == "AUTH" and not policy.known:
         raise RemoteProtocolError(replies.NOT_IMPLEMENTED)
-    misplaced = Phase.START in SEQUENCE.get(verb, {}) and phase is Phase.START  # whose own reply is of more help
-    if policy.required and not authenticated and verb in SEQUENCE.keys() - WITHOUT_AUTH and not misplaced:
+    if not policy.required or state.authenticated or verb not in SEQUENCE.keys() - WITHOUT_AUTH:
+        return
+    if Phase.START not in SEQUENCE[verb] or state.phase is not Phase.START:  # else its own reply is of more help
         raise RemoteProtocolError(replies.AUTH_REQUIRED)
