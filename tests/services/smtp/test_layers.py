@@ -38,6 +38,7 @@ PURE = {
     "collections",
     "dataclasses",
     "enum",
+    "functools",
     "idna",
     "ipaddress",
     "msgspec",
