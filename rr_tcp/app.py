@@ -217,7 +217,9 @@ class App:
             for callback in self._startup:
                 self._call(callback)
             while (request := tcp_worker.wait_request()) is not None:
-                tcp_worker.send(self.handle(request))
+                response = self.handle(request)
+                del request  # its body may be large, and the next one may be long in coming
+                tcp_worker.send(response)
         finally:
             if Forks.depth != depth:
                 end_child()

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Generic
+from typing import Final, Generic
 
 from rr_tcp.errors import ResponseTooLargeError
 from rr_tcp.events import Request, split_remote_addr
 from rr_tcp.sessions import StateT
+
+SPILL: Final = 2 * 1024 * 1024
+"""Bytes that are appended in one event before they go to the store on the way, so that they do not fill the memory."""
+
+Spill = Callable[[str, bytes, bytes, bool], None]
+"""Stores bulk data before the event is over. Takes the connection's uuid, the state as it is stored, the bytes to
+append, and whether to drop the older ones first."""
 
 
 class Connection(Generic[StateT]):
@@ -30,6 +37,9 @@ class Connection(Generic[StateT]):
         "_iter_stored_bulk",
         "_max_output",
         "_output_size",
+        "_pending_size",
+        "_spill",
+        "_stored_state",
         "_truncated",
         "_written",
         "remote_addr",
@@ -46,6 +56,8 @@ class Connection(Generic[StateT]):
         max_output: int,
         bulk_size: int = 0,
         iter_stored_bulk: Callable[[str], Iterator[bytes]] | None = None,
+        spill: Spill | None = None,
+        stored_state: bytes = b"",
     ) -> None:
         self.uuid = request.connection_uuid
         self.server = request.server
@@ -53,10 +65,13 @@ class Connection(Generic[StateT]):
         self.state = state
         self._bulk_size = bulk_size
         self._iter_stored_bulk = iter_stored_bulk
+        self._spill = spill
+        self._stored_state = stored_state
         self._max_output = max_output
         self._output_size = 0
         self._written: list[bytes] = []
         self._appended: list[bytes] = []
+        self._pending_size = 0
         self._truncated = False
         self._closing = False
 
@@ -95,19 +110,30 @@ class Connection(Generic[StateT]):
         return b"".join(self._written)
 
     def append_bulk(self, data: bytes) -> None:
-        """Adds bytes to the bulk data, which the store keeps apart from the state and never rewrites."""
+        """Adds bytes to the bulk data, which the store keeps apart from the state and never rewrites.
+
+        They travel with the call that saves the session, unless one event appends more than `SPILL`: that goes to the
+        store on the way, where it waits for the state of this event. Should the event fail, the session ends.
+        """
         if data:
             self._appended.append(data)
+            self._pending_size += len(data)
+            if self._pending_size >= SPILL and self._spill is not None:
+                self._spill(self.uuid, self._stored_state, *self.pending_bulk())
+                self._bulk_size = self.bulk_size
+                self._appended.clear()
+                self._pending_size, self._truncated = 0, False
 
     def clear_bulk(self) -> None:
         """Drops the bulk data."""
         self._appended.clear()
+        self._pending_size = 0
         self._truncated = True
 
     @property
     def bulk_size(self) -> int:
         """Length of the bulk data in bytes."""
-        return (0 if self._truncated else self._bulk_size) + sum(map(len, self._appended))
+        return (0 if self._truncated else self._bulk_size) + self._pending_size
 
     def read_bulk(self) -> bytes:
         """All bulk data at once. What earlier events appended costs one call to the store, or some if it is large."""

@@ -14,6 +14,7 @@ All integers are little-endian::
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 from typing import Final
 from zlib import crc32
 
@@ -30,6 +31,10 @@ MAX_OPTIONS: Final = 10
 
 MAX_PAYLOAD: Final = 256 * 1024 * 1024
 """Bytes. The field allows 4 GiB and RoadRunner sets no limit; this one bounds what a broken peer can make us hold."""
+
+LARGE: Final = 1024 * 1024
+"""Bytes of a payload from which on a frame with one option has it in two parts. RoadRunner's TCP plugin hands over all
+that came before a delimiter, many megabytes of a mail: parted at once, they are in memory once and not twice."""
 
 _PROTECTED: Final = struct.Struct("<BBI")
 _HEADER: Final = struct.Struct("<BBIIH")
@@ -60,15 +65,20 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         flags: a union of `Flag` bits.
         options: at most `MAX_OPTIONS` unsigned 32-bit integers. A worker's frame has one, the length of the context
             at the start of the payload; an RPC frame has two, the sequence number and the length of the method name.
+        tail: where the payload goes on, in a frame from a decoder with one option and `LARGE` bytes or more; the
+            payload then ends where the option says.
     """
 
     payload: bytes
     flags: int = 0
     options: tuple[int, ...] = ()
+    tail: bytes = b""
 
     def encode(self) -> bytes:
         """The frame as bytes; `FrameError` when it has too many options or too large a payload."""
         payload, options = self.payload, self.options
+        if self.tail:
+            payload += self.tail
         size, count = len(payload), len(options)
         if count > MAX_OPTIONS:
             raise FrameError(f"a frame has at most {MAX_OPTIONS} options, not {count}")
@@ -88,20 +98,23 @@ class FrameDecoder:
         max_payload: a header that announces more bytes is refused.
     """
 
-    __slots__ = ("_buffer", "_max_payload", "_need")
+    __slots__ = ("_buffer", "_large", "_max_payload", "_need")
 
     def __init__(self, max_payload: int = MAX_PAYLOAD) -> None:
         self._buffer: bytes | bytearray = b""
         self._max_payload = max_payload
         self._need = HEADER_SIZE
+        self._large: _LargeFrame | None = None
 
     @property
     def in_frame(self) -> bool:
         """Whether part of a frame is waiting for the rest."""
-        return bool(self._buffer)
+        return bool(self._buffer) or self._large is not None
 
     def feed(self, data: bytes) -> None:
         """Takes bytes as they came, any number of them."""
+        if self._large is not None:
+            data = self._large.feed(data)
         if not self._buffer:
             self._buffer = data  # mostly a whole frame, which then needs no other buffer
         elif isinstance(self._buffer, bytearray):
@@ -115,6 +128,8 @@ class FrameDecoder:
         Raises:
             FrameError: the bytes are no frame. The stream cannot be read on.
         """
+        if self._large is not None:
+            return self._end_large(self._large)
         buffer = self._buffer
         if len(buffer) < self._need:
             return None
@@ -128,6 +143,8 @@ class FrameDecoder:
         ):
             raise self._refusal(bytes(buffer[:HEADER_SIZE]))
         start = HEADER_SIZE + 4 * count
+        if length >= LARGE and count == 1 and len(buffer) >= start:
+            return self._begin_large(flags, length, _OPTIONS[1].unpack_from(buffer, HEADER_SIZE)[0])
         end = start + length
         if len(buffer) < end:
             self._need = end
@@ -142,6 +159,20 @@ class FrameDecoder:
             self._buffer = buffer[end:]
         return Frame(payload, flags, options)
 
+    def _begin_large(self, flags: int, length: int, option: int) -> Frame | None:
+        """Goes on with a frame in two parts, from its options on."""
+        large = _LargeFrame(flags, length, min(option, length), option)
+        rest = large.feed(bytes(self._buffer[HEADER_SIZE + 4 :]))
+        self._buffer, self._need = rest, HEADER_SIZE
+        self._large = large
+        return self._end_large(large)
+
+    def _end_large(self, large: _LargeFrame) -> Frame | None:
+        if large.missing:
+            return None
+        self._large = None
+        return large.frame()
+
     def _refusal(self, header: bytes) -> FrameError:
         first, _, length, checksum, _ = _HEADER.unpack(header)
         version, words = first >> 4, first & 0x0F
@@ -155,3 +186,42 @@ class FrameDecoder:
         if not _HEADER_WORDS <= words <= _HEADER_WORDS + MAX_OPTIONS:
             return FrameError(f"a frame's header takes {words} words, {_HEADER_WORDS} to 13 are possible")
         return FrameError(f"a frame announces {length} bytes of payload, the limit is {self._max_payload}")
+
+
+class _LargeFrame:
+    """A frame whose payload is collected in two parts, neither of which is copied when it is whole.
+
+    Args:
+        flags: of the frame.
+        length: bytes of its payload.
+        first: bytes of the first part.
+        option: its only one.
+
+    Attributes:
+        missing: bytes that are still to come.
+    """
+
+    __slots__ = ("_first", "_flags", "_head", "_option", "_tail", "missing")
+
+    def __init__(self, flags: int, length: int, first: int, option: int) -> None:
+        self._flags = flags
+        self._first = first
+        self._option = option
+        self._head = BytesIO()
+        self._tail = BytesIO()
+        self.missing = length
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes what it needs; returns what it does not."""
+        head = self._first - self._head.tell()
+        if head:
+            self._head.write(data[:head])
+        if len(data) > head:
+            self._tail.write(memoryview(data)[head : self.missing])
+        taken = min(len(data), self.missing)
+        self.missing -= taken
+        return data[taken:]
+
+    def frame(self) -> Frame:
+        """The frame, once nothing is missing."""
+        return Frame(self._head.getvalue(), self._flags, (self._option,), self._tail.getvalue())

@@ -197,7 +197,13 @@ class StatefulRoute(Generic[StateT]):
             max_output=self._max_response,
             bulk_size=stored.bulk_size,
             iter_stored_bulk=self._store.iter_bulk,
+            spill=None if stored.closed else self._spill,
+            stored_state=stored.state,
         )
+
+    def _spill(self, uuid: str, state: bytes, append: bytes, truncate: bool) -> None:
+        """Stores bulk data of an event that is not over, beside the state from before it."""
+        self._store.save(uuid, state, ttl=self._ttl, append=append, truncate=truncate)
 
     def _encode(self, connection: Connection[StateT]) -> bytes:
         data = self._codec.encode(connection.state)

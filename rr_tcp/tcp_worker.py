@@ -68,10 +68,12 @@ class TcpWorker:
             body: bytes for the client; only WRITE and WRITECLOSE send them.
             response: what becomes of the connection.
         """
+        self._last = None
         self.worker.respond(Payload(body, response.encode()))
 
     def send(self, response: Response) -> None:
         """Answers the last request with a `Response`."""
+        self._last = None
         self.worker.respond(Payload(response.body, response.action.encode()))
 
     def read(self) -> None:

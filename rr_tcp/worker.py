@@ -156,6 +156,8 @@ class Worker:
 
 
 def _split(frame: Frame) -> Payload:
+    if frame.tail:
+        return Payload(frame.tail, frame.payload)
     if len(frame.options) != 1 or frame.options[0] > len(frame.payload):
         raise UnexpectedPayloadError(
             f"a payload for a worker has one option, the length of its context; this frame has {frame.options} "

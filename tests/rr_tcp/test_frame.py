@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+import tracemalloc
 from zlib import crc32
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rr_tcp.errors import FrameError
-from rr_tcp.frame import HEADER_SIZE, MAX_OPTIONS, Flag, Frame, FrameDecoder
+from rr_tcp.frame import HEADER_SIZE, LARGE, MAX_OPTIONS, Flag, Frame, FrameDecoder
 
 STOP_BYTES = bytes.fromhex("13090d0000003a6bfacb0000") + b'{"stop":true}'  # captured from RoadRunner v2025.1.15
 
@@ -52,6 +54,54 @@ def test_any_split_of_the_bytes_gives_the_same_frames(sent: list[Frame], data: s
             received.append(frame)
     assert received == sent
     assert not decoder.in_frame
+
+
+@pytest.mark.parametrize("size", [LARGE, LARGE + 1, 3 * LARGE])
+@pytest.mark.parametrize("context", [0, 1, 100_000, LARGE - 1, LARGE])
+@pytest.mark.parametrize("cuts", [(), (HEADER_SIZE,), (HEADER_SIZE + 3, HEADER_SIZE + 4), (500_000,), (LARGE + 15,)])
+def test_a_large_frame_is_parted_where_its_option_says_however_it_came(
+    size: int, context: int, cuts: tuple[int, ...]
+) -> None:
+    payload = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    stream = Frame(payload, 4, (context,)).encode() + STOP_BYTES
+    decoder = FrameDecoder()
+    received = []
+    for start, stop in itertools.pairwise((0, *cuts, len(stream))):
+        decoder.feed(stream[start:stop])
+        while (frame := decoder.next_frame()) is not None:
+            received.append(frame)
+        assert decoder.in_frame == (stop < len(stream))
+    assert received == [Frame(payload[:context], 4, (context,), payload[context:]), Frame(STOP_BYTES[12:], 0x09)]
+    assert received[0].encode() + STOP_BYTES == stream
+
+
+@pytest.mark.parametrize("options", [(), (LARGE + 1,), (2**32 - 1,), (1, 2)])
+def test_a_large_frame_without_a_place_to_part_it_is_whole(options: tuple[int, ...]) -> None:
+    sent = Frame(bytes(LARGE), options=options)
+    stream = sent.encode()
+    decoder = FrameDecoder()
+    for start in range(0, len(stream), 65536):
+        decoder.feed(stream[start : start + 65536])
+    assert decoder.next_frame() == sent
+
+
+def test_a_large_frame_is_in_memory_once() -> None:
+    """RoadRunner hands over a mail of many megabytes as one."""
+    size = 32 * LARGE
+    piece = bytes(65536)
+    decoder = FrameDecoder()
+    tracemalloc.start()
+    try:
+        decoder.feed(header(words=4, length=size) + b"\x64\0\0\0")
+        for _ in range(size // len(piece)):
+            decoder.feed(piece)
+            frame = decoder.next_frame()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert frame is not None
+    assert (len(frame.payload), len(frame.tail)) == (100, size - 100)
+    assert peak < 1.2 * size, "the buffer grows by an eighth at a time"
 
 
 @given(st.binary(max_size=200))
