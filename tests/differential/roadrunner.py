@@ -47,22 +47,23 @@ class RealServer:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._url = f"sqlite:///{directory}/mail.db"
-        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        served = self._stack.enter_context(
-            serve_app(
-                f"{__name__}:build_app",
-                "smtp",
-                binary=find_server(),
-                directory=self._directory,
-                env={"SESSION_STORE": "rrkv://sessions", "MAIL_STORE": self._url},
+        with contextlib.ExitStack() as stack:
+            served = stack.enter_context(
+                serve_app(
+                    f"{__name__}:build_app",
+                    "smtp",
+                    binary=find_server(),
+                    directory=self._directory,
+                    env={"SESSION_STORE": "rrkv://sessions", "MAIL_STORE": self._url},
+                )
             )
-        )
-        self._port = served.ports["smtp"]
-        self._mails = open_mail_store(self._url)
-        self._stack.callback(self._mails.close)
-        self._seen: set[str] = set()
+            self._port = served.ports["smtp"]
+            self._mails = open_mail_store(self._url)
+            stack.callback(self._mails.close)
+            self._seen: set[str] = set()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
