@@ -45,7 +45,7 @@ def _hooks_maker(
     """What returns the hooks of the one handler of this process, to be called in its event loop; None without any."""
     hooks_of = functools.partial(
         Hooks,
-        hostname=settings.hostname,
+        settings=settings,
         auth=authentication.offered,
         authenticator=authentication.authenticator,
     )

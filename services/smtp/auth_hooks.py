@@ -57,7 +57,7 @@ class AuthServer(HookServer):
     """
 
     def __init__(self, hooks: Hooks, session: Session, envelope: Envelope, exchange: Exchange) -> None:
-        super().__init__(hooks.hostname, session, envelope, hooks.handler)
+        super().__init__(hooks, session, envelope)
         self.challenge: Challenge | None = None
         self.remembered = list(exchange.remembered)
         self._exchange = exchange

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 from aiosmtpd.smtp import Envelope, Session
 
-from services.smtp.errors import HandlerFaultError
+from services.smtp import replies
+from services.smtp.errors import HandlerFaultError, LocalProtocolError
 from services.smtp.events import Authenticate, Decision, Hello, Mail, Message, Noop, Quit, Rcpt, Reset, Verify
 from services.smtp.hook_state import (
     envelope_attributes,
@@ -98,6 +99,8 @@ async def consult(
     elif isinstance(event, Message):
         envelope.content = envelope.original_content = content
     reply = await hooks.ask(call.command, session, envelope, *call.arguments)
+    if reply is None:
+        reply = _carry_out(event, session, envelope)
     if isinstance(event, Message):
         transaction = envelope_transaction(envelope, event.transaction) if reply.positive else None
         try:
@@ -114,6 +117,32 @@ async def consult(
         if reply.positive:
             _warn(state, event)
     return Answer(reply)
+
+
+def _carry_out(event: Decision, session: Session, envelope: Envelope) -> Reply:
+    """What SMTP has, done to session and envelope for a hook that left it to that; the reply to it."""
+    match event:
+        case Hello():
+            session.host_name = event.name
+            return event.reply
+        case Mail(transaction=transaction):
+            envelope.mail_from = transaction.mail_from
+            envelope.mail_options.extend(transaction.mail_options)
+            return replies.SENDER_OK
+        case Rcpt():
+            envelope.rcpt_tos.append(event.address)
+            envelope.rcpt_options.extend(event.options)
+            return replies.RECIPIENT_OK
+        case Message():
+            return replies.accepted(event.transaction.id)
+        case Authenticate():
+            raise LocalProtocolError("`auth_hooks` has its own way to go on without the hook")
+        case Verify():
+            return replies.CANNOT_VERIFY
+        case Quit():
+            return replies.GOODBYE
+        case Reset() | Noop():
+            return replies.OK
 
 
 def adopt_session(state: SmtpState, session: Session, peer: tuple[str, int], *, positive: bool) -> None:

@@ -13,6 +13,8 @@ What holds for hooks (aiosmtpd 1.4.6, "Concepts: handlers"), and what differs on
   `attributes`; the handler object itself is one per process and never the place for what belongs to a session.
 * A hook that answers other than 2xx has changed neither who the client is nor the mail under way, whatever it did to
   session and envelope. Only the attributes that it added stay.
+* A hook that returns `MISSING` leaves its command to what SMTP has. `process_message`, the older form of
+  `handle_DATA`, is called where there is no such hook.
 * A hook answers 2xx, 4xx or 5xx. 3xx asks the client for what is no command, and is an error of the hook.
 * The null sender is `""`, not `"<>"`.
 * A hook that raises, or returns no reply line, is asked about in `handle_exception`; without that the client gets 451
@@ -27,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import inspect
 import logging
 import re
@@ -34,13 +37,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from aiosmtpd.smtp import Envelope, Session
+from aiosmtpd.smtp import MISSING, Envelope, Session
 
 from rr_tcp import ConfigurationError
 from services.smtp import replies
 from services.smtp.errors import HandlerFaultError
 from services.smtp.named import FAILURES, import_named, make_named
 from services.smtp.replies import Reply
+from services.smtp.settings import SmtpSettings
 
 log = logging.getLogger(__name__)
 
@@ -109,17 +113,28 @@ class HookServer:
 
     Attributes:
         hostname: how the service calls itself.
+        data_size_limit: bytes of a mail, as announced.
         session: the session of this call.
         envelope: the envelope of this call.
         event_handler: the handler.
         loop: the worker's event loop; it runs while an event is handled and stands still in between.
+        enable_SMTPUTF8: always: the service announces it.
+        tls_context: None, as TLS ends in front of RoadRunner.
+        require_starttls: False likewise.
+        transport: None, as it is RoadRunner's. A hook that returns 421 ends the connection.
     """
 
-    def __init__(self, hostname: str, session: Session, envelope: Envelope, event_handler: object) -> None:
-        self.hostname = hostname
+    enable_SMTPUTF8: Final = True  # noqa: N815 - the name is aiosmtpd's
+    tls_context: Final = None
+    require_starttls: Final = False
+    transport: Final = None
+
+    def __init__(self, hooks: Hooks, session: Session, envelope: Envelope) -> None:
+        self.hostname = hooks.hostname
+        self.data_size_limit = hooks.data_size_limit
         self.session = session
         self.envelope = envelope
-        self.event_handler = event_handler
+        self.event_handler = hooks.handler
         self.loop = session.loop
         self._pushed: list[str] = []
 
@@ -144,25 +159,34 @@ class Hooks:
 
     Args:
         handler: any object with methods named `handle_...` or `auth_...`.
-        hostname: how the service calls itself.
+        settings: host name and limits, which hooks are shown.
         auth: there is a listener with AUTH.
         authenticator: aiosmtpd's, which is configured apart from the handler.
 
     Attributes:
         handler: as given.
-        hostname: as given.
+        hostname: how the service calls itself.
+        data_size_limit: bytes of a mail, as announced.
         mechanisms: the handler's own methods for AUTH, by the names of their mechanisms in upper case.
         on_exception: `handle_exception`, None without.
     """
 
     def __init__(
-        self, handler: object, hostname: str, *, auth: bool = False, authenticator: object | None = None
+        self,
+        handler: object,
+        settings: SmtpSettings,
+        *,
+        auth: bool = False,
+        authenticator: object | None = None,
     ) -> None:
         self.handler = handler
-        self.hostname = hostname
+        self.hostname = settings.hostname
+        self.data_size_limit = settings.limits.message
         self._methods: dict[str, Callable[..., Awaitable[object]]] = {
             name.removeprefix(_PREFIX): getattr(handler, name) for name in dir(handler) if name.startswith(_PREFIX)
         }
+        if "DATA" not in self._methods and callable(process := getattr(handler, "process_message", None)):
+            self._methods["DATA"] = functools.partial(_process_message, process)
         self.on_exception = self._methods.pop("exception", None)
         self.mechanisms = _mechanisms(handler)
         _check_called(handler, auth=auth, authenticator=authenticator)
@@ -187,14 +211,19 @@ class Hooks:
         """The hook `handle_<command>`."""
         return self._methods[command]
 
-    async def ask(self, command: str, session: Session, envelope: Envelope, *arguments: Any) -> Reply:
+    async def ask(self, command: str, session: Session, envelope: Envelope, *arguments: Any) -> Reply | None:
         """The reply of a hook, with an enhanced status code where one belongs, or that to one that failed.
 
         Never raises, unless the task in which it runs is cancelled.
+
+        Returns:
+            None when the hook returned aiosmtpd's MISSING: what SMTP has is to be carried out, as without the hook.
         """
-        server = HookServer(self.hostname, session, envelope, self.handler)
+        server = HookServer(self, session, envelope)
         try:
             status = await self._methods[command](server, session, envelope, *arguments)
+            if status is MISSING:
+                return None
             return _as_reply(command, server.complete(status))
         except FAILURES as error:  # a hook is foreign code; its failure has a reply of its own
             if is_cancelled():
@@ -212,6 +241,17 @@ class Hooks:
                 raise
             log.exception("the hook %sexception failed, called for an error of %s%s", _PREFIX, _PREFIX, command)
             return replies.HANDLER_FAILED
+
+
+async def _process_message(
+    process: Callable[..., Any], server: HookServer, session: Session, envelope: Envelope
+) -> object:
+    """Calls aiosmtpd's older form of `handle_DATA`, which may be no coroutine and return None for yes."""
+    del server
+    status = process(session.peer, envelope.mail_from, envelope.rcpt_tos, envelope.content)
+    if inspect.isawaitable(status):
+        status = await status
+    return MISSING if status is None else status
 
 
 def _mechanisms(handler: object) -> dict[str, Callable[..., Awaitable[object]]]:

@@ -222,7 +222,7 @@ def test_a_handler_that_fails_at_the_first_event_costs_that_connection_only(
 def test_no_handler_of_aiosmtpd_is_refused_for_its_hooks(name: str) -> None:
     """Without calling it: what a handler needs to be made is another matter."""
     handler_class = getattr(aiosmtpd.handlers, name)
-    hooks = Hooks(object.__new__(type(name, (handler_class,), {"handle_message": None})), "mx.test")
+    hooks = Hooks(object.__new__(type(name, (handler_class,), {"handle_message": None})), SETTINGS)
     assert ("DATA" in hooks) == (name != "Sink")
 
 
