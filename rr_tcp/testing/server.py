@@ -20,6 +20,9 @@ from rr_tcp.server import RoadRunnerServer
 READY_TIMEOUT = 30.0
 """Seconds until a server must answer its probes, on a slow machine under load."""
 
+RPC_TIMEOUT = 60.0
+"""Seconds that a call from a test may take: a reset answers only when the new workers are there."""
+
 STOP_TIMEOUT = 45.0
 """Seconds until a server that was told to stop is killed: above any grace period that a test configures."""
 
@@ -82,7 +85,7 @@ class ServedApp:
     Attributes:
         server: the process.
         ports: where it listens on 127.0.0.1, by server name.
-        rpc: a client of its RPC server.
+        rpc: a client of its RPC server, patient enough for a reset of the pool.
         rpc_address: where that listens.
         log: the file with its output and the workers' stderr.
     """
@@ -133,7 +136,7 @@ def serve_app(
     ]
     with (
         roadrunner(binary, config, cwd=cwd or Path.cwd(), env=env or {}, log=log, probes=ready) as server,
-        contextlib.closing(RPC(rpc_address)) as rpc,
+        contextlib.closing(RPC(rpc_address, timeout=RPC_TIMEOUT)) as rpc,
     ):
         yield ServedApp(server, dict(zip(servers, ports, strict=True)), rpc, rpc_address, log)
 
