@@ -37,7 +37,7 @@ IN_AUTH: Final = (
         "the case of mechanisms",
         ours=r"235 |334 |50[13] |535 |421 4\.7\.0 Too many failed",
         theirs=r"504 5\.5\.4 Unrecognized",
-        line=rb"AUTH +(PLAIN|LOGIN|TWO-QUESTIONS)( .*)?\r\n",
+        line=rb"AUTH +(PLAIN|LOGIN|TWO-QUESTIONS)\s.*",
         hooked=True,
         reason="Names of mechanisms have no case (RFC 4422 section 3.1)",
         example=(EHLO, b"AUTH plain\r\n"),

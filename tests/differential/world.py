@@ -232,8 +232,8 @@ class Client:
         if fired is Point.ADDED:
             self.unknown += possible
         self.model.feed(piece, codes_of(parse_replies(output)), closed=self._driver.closed)
-        if self._driver.closed:
-            self._end(lost=False, unknown=[], what="the session ended")
+        if self._driver.closed:  # if the store could not note it, the session is forgotten with its time only
+            self._end(lost=fired is Point.END, unknown=[], what="the session ended")
 
     def _expire(self, piece: bytes) -> None:
         self._tell(f"is forgotten, and sends {piece!r}")

@@ -1,10 +1,8 @@
-"""The parity table names tests that exist, and what has no test elsewhere has one here."""
+"""The tables of parity name tests that exist, and what has no test elsewhere has one here."""
 
 from __future__ import annotations
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
@@ -12,25 +10,19 @@ from rr_tcp import Environment, TcpEvent, TcpResponse, TcpWorker, Worker
 from rr_tcp.plugins.kv import KV
 from rr_tcp.testing import FakeRelay, event_frame
 from tests.docs.blocks import ROOT
-
-PAGE = (ROOT / "docs/parity.md").read_text()
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
+from tests.docs.proven import functions, is_proof, named_tests, rows
 
 
-def functions(path: Path) -> set[str]:
-    return {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
-
-
-@pytest.mark.parametrize(("path", "name"), NAMED)
+@pytest.mark.parametrize(("path", "name"), named_tests())
 def test_a_test_that_is_named_exists(path: str, name: str) -> None:
     assert name.startswith("test_")
     assert name in functions(ROOT / path)
 
 
 def test_every_row_names_its_test() -> None:
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.endswith("| proven by |")]
-    assert len(rows) > 40
-    assert [row for row in rows if not re.search(r"\| (?:`tests/[\w/]+\.py::\w+`(?:, )?)+ \|$", row)] == []
+    table = rows("docs/parity.md")
+    assert len(table) > 40
+    assert [row for row in table if not is_proof(row[-1])] == []
 
 
 def test_an_empty_environment_has_the_official_defaults() -> None:

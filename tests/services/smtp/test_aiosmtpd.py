@@ -161,3 +161,9 @@ def test_process_message_stands_for_handle_data(handler_class: type[OldMessage])
         assert handler.seen == [("192.0.2.1", 1234), "from1@a.test", ["to1@b.test"], b"hi\r\n"]
         assert codes(service.client().send(HELLO + envelope() + b"no\r\n.\r\n"))[-1] == 554
         assert [mail.content for mail in service.mails] == [b"hi\r\n"]
+
+
+def test_the_greeting_tells_the_host_and_no_software() -> None:
+    """Unlike aiosmtpd's, which tells its name and version to everybody."""
+    with Service() as service:
+        assert service.client().output == b"220 mx.test ESMTP ready\r\n"
