@@ -8,6 +8,7 @@ did not or could not be run, 130 after Ctrl-C, which ends everything that was st
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import shutil
 import sys
@@ -88,7 +89,7 @@ def _run(fault: Fault, case: Case, seed: int, output: Path, signals: Signals) ->
     surroundings.say(f"{f'see {directory}' if outcome.findings else 'holds'}, {seconds:.0f} s")
     if not outcome.findings:
         shutil.rmtree(directory)
-    return CaseResult(fault, case.name, seed, seconds, outcome)
+    return CaseResult(fault, case.name, seed, seconds, os.getloadavg()[0], outcome)
 
 
 def _outcome(case: Case, surroundings: Surroundings, signals: Signals) -> Outcome:

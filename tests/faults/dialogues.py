@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -19,8 +19,14 @@ MAILS: Final = 4
 RECIPIENTS: Final = 5
 """Recipients of one mail at most."""
 
-SIZES: Final = ((0, 0), (1, 2_000), (1, 2_000), (1, 2_000), (2_000, 30_000), (30_000, 300_000))
-"""Ranges of a text's size in bytes, each as likely as the others: mostly small, some over many events."""
+SIZES: Final[Mapping[tuple[int, int], float]] = {
+    (0, 0): 0.1,
+    (1, 2_000): 0.5,
+    (2_000, 30_000): 0.26,
+    (30_000, 300_000): 0.12,
+    (300_000, 1_000_000): 0.02,
+}
+"""Ranges of a text's size in bytes, and how likely they are: mostly small, some over many events."""
 
 ABANDONED: Final = 0.1
 """Part of the dialogues whose client goes away in the middle of its last text."""
@@ -108,7 +114,7 @@ def make_dialogue(random: Random, name: str) -> Dialogue:
     attempts = []
     for number in range(random.randint(1, MAILS)):
         text = make_text(random)
-        attempt = _attempt(random, f"{name}-{number}@example.test", text)
+        attempt = make_attempt(random, f"{name}-{number}@example.test", text)
         attempts.append(attempt)
         units += _mail(random, attempt, text)
     quits = random.random() >= ABANDONED
@@ -123,7 +129,8 @@ def make_dialogue(random: Random, name: str) -> Dialogue:
 
 def make_text(random: Random) -> bytes:
     """The text of a mail, with everything that may stand in one: any byte but CR, LF and NUL in a line, dots first."""
-    size, lines = random.randint(*random.choice(SIZES)), []
+    (sizes,) = random.choices(list(SIZES), list(SIZES.values()))
+    size, lines = random.randint(*sizes), []
     while size > 0:
         line = random.randbytes(min(size, random.randint(0, _LINE))).translate(_TEXT)
         lines.append(b"." + line[1:] if random.random() < 0.1 else line)
@@ -146,7 +153,8 @@ def pieces(random: Random, data: bytes) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(cuts)]
 
 
-def _attempt(random: Random, mail_from: str, text: bytes) -> Attempt:
+def make_attempt(random: Random, mail_from: str, text: bytes) -> Attempt:
+    """An attempt to send a text to some recipients."""
     rcpt_tos = tuple(f"r{number}.{mail_from}" for number in range(random.randint(1, RECIPIENTS)))
     return Attempt(mail_from, rcpt_tos, hashlib.sha256(text).hexdigest(), len(text))
 

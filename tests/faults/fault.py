@@ -93,7 +93,7 @@ class Fault:
         id: e.g. `F1`.
         title: what happens.
         holds: what must hold all the same.
-        cases: all of them, or for True a choice that takes a minute.
+        cases: all of them, or for True a choice, or shorter ones, that take a minute together.
     """
 
     id: str

@@ -22,6 +22,7 @@ class CaseResult:
         case: its name.
         seed: of everything random in it.
         seconds: that it took.
+        load: the machine's load average over the last minute of it.
         outcome: what came of it.
     """
 
@@ -29,6 +30,7 @@ class CaseResult:
     case: str
     seed: int
     seconds: float
+    load: float
     outcome: Outcome
 
 
@@ -48,6 +50,7 @@ def write(results: Sequence[CaseResult], directory: Path) -> None:
             "case": result.case,
             "seed": result.seed,
             "seconds": round(result.seconds, 1),
+            "load": round(result.load, 1),
             "figures": dict(result.outcome.figures),
             "findings": list(result.outcome.findings),
         }
@@ -65,7 +68,7 @@ def _section(fault: Fault, results: Sequence[CaseResult]) -> str:
         ["---"] * (1 + len(results)),
         ["holds", *("no" if result.outcome.findings else "yes" for result in results)],
         *([name, *(result.outcome.figures.get(name, "-") for result in results)] for name in names),
-        ["seed, time", *(f"{result.seed}, {result.seconds:.0f} s" for result in results)],
+        ["seed, time, load", *(f"{result.seed}, {result.seconds:.0f} s, {result.load:.0f}" for result in results)],
     ]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     for result in results:
@@ -75,6 +78,6 @@ def _section(fault: Fault, results: Sequence[CaseResult]) -> str:
 
 def _machine() -> str:
     return (
-        f"{os.cpu_count()} cores, the clients included; {platform.python_implementation()} "
-        f"{platform.python_version()}; {platform.system()} {platform.machine()}."
+        f"{os.cpu_count()} cores, the clients included; load: how many processes ran or waited, on average; "
+        f"{platform.python_implementation()} {platform.python_version()}; {platform.system()} {platform.machine()}."
     )

@@ -24,6 +24,8 @@ SESSION_STORES: Final[Mapping[str, str]] = {
 
 MAIL_STORES: Final[Mapping[str, str]] = {
     "sqlite": "sqlite:///{directory}/mail.db",
+    "redis": "redis://127.0.0.1:{redis}/1",
+    "maildir": "maildir:///{directory}/mails",
 }
 """As `SESSION_STORES`."""
 
@@ -79,6 +81,10 @@ class Stack:
     def pool(self) -> list[WorkerState]:
         """The workers as RoadRunner describes them, one that it does not miss yet among them; none for a moment."""
         return self._informer.workers("tcp") or []
+
+    def events(self) -> int:
+        """How many events the workers of the pool have handled, one after the other or at all."""
+        return sum(worker.executions for worker in self.pool())
 
     def whole(self, without: Collection[int]) -> bool:
         """Whether the pool has all its workers, and none of these pids."""
