@@ -5,6 +5,7 @@
     ├── LocalProtocolError     the code around the engine broke one of the engine's rules
     ├── HandlerFaultError      a hook returned or left behind what cannot be used
     ├── MailStoreError         the mail store cannot be opened, read or written
+    │   ├── NoMailStoreError    it was not made yet
     │   ├── MailStoreFullError  it has no room for a mail now
     │   └── MailGoneError       the mail is not there, or not there any more
     └── UsersFileError         the file of users cannot be read, or has a line that is no user
@@ -51,6 +52,10 @@ class HandlerFaultError(SmtpError):
 
 class MailStoreError(SmtpError):
     """The mail store cannot be opened, read or written; the message says what to do."""
+
+
+class NoMailStoreError(MailStoreError):
+    """There is no mail store yet, and whoever asked does not make one."""
 
 
 class MailStoreFullError(MailStoreError):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from services.smtp.errors import MailStoreError, MailStoreFullError
+from services.smtp.errors import MailStoreError, MailStoreFullError, NoMailStoreError
 from services.smtp.mailstore import schema
 from services.smtp.mailstore.files import (
     Files,
@@ -190,7 +190,7 @@ class Database:
         if not path.exists():
             refuse_log_alone(path)
             if not self._create:
-                raise MailStoreError(
+                raise NoMailStoreError(
                     f"there is no mail store {self.path.absolute()}: it is made with the first connection. If "
                     "mail was received, set MAIL_STORE to the service's and run in its working directory"
                 )

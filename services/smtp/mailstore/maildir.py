@@ -248,7 +248,7 @@ class MaildirStore:
 
     def _forget_removed(self) -> None:
         """Looks at the next mails, from where the last call stopped, for some that a mail program removed."""
-        batch = next(table.batches(self._database, self._looked_at), [])
+        batch = list(next(table.batches(self._database, self._looked_at), ()))
         self._looked_at = batch[-1].position if len(batch) == table.BATCH else ""
         missing = [info for info in batch if not (self._path / "new" / _name_of(info)).exists()]
         for _ in range(2):  # a file whose flags change while a directory is read may be missed, hardly twice

@@ -16,7 +16,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any, Final
 
-from services.smtp.errors import MailGoneError, MailStoreError
+from services.smtp.errors import MailGoneError, MailStoreError, NoMailStoreError
 from services.smtp.mailstore import redis_queue
 from services.smtp.mailstore.interface import (
     PRUNED_AT_ONCE,
@@ -78,7 +78,7 @@ class RedisMailStore:
             return
         (form,) = self._client.run(("GET", _FORMAT))
         if form is None and not self._create:
-            raise MailStoreError(
+            raise NoMailStoreError(
                 f"there is no mail store in {self._client.name}: it is made with the first connection. If mail was "
                 "received, set MAIL_STORE to the service's"
             )

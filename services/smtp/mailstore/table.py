@@ -33,15 +33,18 @@ class _More(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     protocol: str = "ESMTP"
 
 
-def batches(database: Database, after: str) -> Iterator[list[MailInfo]]:
-    """The mails that were stored after a position, in order, some at a time; no read goes on in between."""
+def batches(database: Database, after: str) -> Iterator[Iterator[MailInfo]]:
+    """The mails that were stored after a position, in order, some at a time; no read goes on in between.
+
+    A damaged one is an error when it is its turn, of its batch too.
+    """
     query = f"SELECT {COLUMNS} FROM mail WHERE seq > ? ORDER BY seq LIMIT {BATCH}"  # noqa: S608 - constants
     last = place(after)
     while True:
         with database.session("read") as connection:
             rows = connection.execute(query, (last,)).fetchall()
         if rows:
-            yield [info_of(database.path, row) for row in rows]
+            yield (info_of(database.path, row) for row in rows)
             last = rows[-1][-1]
         if len(rows) < BATCH:
             return

@@ -19,7 +19,7 @@ from services.smtp import MailEnvelope
 from services.smtp.cli import main
 from services.smtp.mailstore.sqlite import SqliteMailStore
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CONTENT = b"\xff\xfe\r\nbytes\r\n\0"
 LARGE = os.urandom(5_000_000)  # more than any pipe holds
 
