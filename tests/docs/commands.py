@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _STACK = "runs in the foreground until Ctrl-C; tests/integration/test_run_stack.py runs it"
 _DOCKER = "needs Docker; `make e2e` runs the Compose stack"
+_BENCH = "measures for minutes, with a Python of the reader's choice; tests/bench runs the benchmark"
 _ITSELF = "runs these tests"
 
 NOT_RUN = {
@@ -16,6 +17,11 @@ NOT_RUN = {
     ),
     "make test": _ITSELF,
     "make e2e": _DOCKER,
+    ".venv/bin/python -m uv venv --python /usr/bin/python3 .cache/python": _BENCH,
+    ".venv/bin/python -m uv pip install --python .cache/python/bin/python --require-hashes -r requirements.lock": (
+        _BENCH
+    ),
+    "make bench-sdk PY=.cache/python/bin/python BENCH_ARGS=--rounds=15": _BENCH,
     "make faults": "takes minutes; .ci/run runs the short choice, tests/faults/test_runner.py the runner",
     "make lint rr": "makes the environment that these tests run in",
     ". .venv/bin/activate": "changes the shell that it is typed in",
