@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 from tests.differential.service import LIMITS
 from tests.differential.words import (
     GOOD_PATHS,
+    GUESSES,
     HOSTS,
+    INITIALS,
     LINE_ENDS,
     MAIL_PARAMETERS,
     MECHANISMS,
@@ -75,6 +77,8 @@ class Grammar:
                 case chance if chance < 0.72:
                     steps += self._hello()
                 case chance if chance < 0.88 and hooked:
+                    if self._happens(0.15):
+                        steps += self._guessing()
                     for _ in range(rng.randint(1, 4)):
                         steps += self._authentication()
                 case _:
@@ -158,8 +162,13 @@ class Grammar:
             words.append(rng.choice(RESPONSES))
         command = f"AUTH {mechanism}"
         if words and self._happens(0.4):
-            command += " " + words.pop(0)
+            command += " " + (rng.choice(INITIALS) if self._happens(0.3) else words.pop(0))
         return [self._line(command), *(Step(word.encode() + b"\r\n") for word in words)]
+
+    def _guessing(self) -> list[Step]:
+        """Passwords that are wrong, one after the other."""
+        guesses = (f"AUTH PLAIN {self._rng.choice(GUESSES)}" for _ in range(LIMITS.auth_failures + 1))
+        return [self._line(guess) for guess in guesses]
 
     def _burst(self) -> list[Step]:
         """Many small mails, as fast as PIPELINING allows."""

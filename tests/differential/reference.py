@@ -69,6 +69,8 @@ class Reference:
 
     def would_store(self, data: bytes) -> list[ReceivedMail]:
         """Mails that end in a piece of input, if all commands before are accepted that may be."""
+        if b"\n" not in data:
+            return []
         model = copy.deepcopy(self)
         model._buffer += data
         while not model.closed and (line := model._next_input()) is not None:

@@ -218,4 +218,10 @@ RESPONSES: Final = (
     "A" * 2000,
 )
 
+INITIALS: Final = ("=", "bm8", "AP8A/w==", "b3RoZXIAdXNlcgBwYXNzd29yZA==")
+"""Initial responses: the empty one, no base64, no UTF-8, and a user who acts for somebody else."""
+
+GUESSES: Final = ("AGEAYg==", "AHVzZXIAd3Jvbmc=", "AABwYXNzd29yZA==")
+"""Messages of PLAIN with wrong names or passwords."""
+
 LINE_ENDS: Final = (b"\n", b"\r", b"\r\r\n", b"\r\n\n", b" \r\n", b"\t\r\n", b"\0\r\n", b"\n\r\n")
