@@ -78,7 +78,7 @@ faults: .venv/.dev rr redis ## Provoke faults on real stacks and report what hel
 	@$(PY) -m tests.faults $(FAULTS_ARGS)
 
 .PHONY: fuzz-smtp
-fuzz-smtp: .venv/.dev ## Hold the mail service to a model while stores fail and workers die, SECONDS=60
+fuzz-smtp: .venv/.dev redis ## Hold the mail service to a model while stores fail and workers die, SECONDS=60
 	$(PY) -m tests.differential.model --seconds $(SECONDS)
 
 .PHONY: require-docker

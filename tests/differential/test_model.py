@@ -14,6 +14,7 @@ from services.smtp.replies import Reply
 from services.smtp.state import Transaction
 from tests.differential.model import DURABLE, HAPPENS, world
 from tests.differential.reference import ModelError
+from tests.differential.world import MAIL_STORES
 from tests.services.smtp.harness import MemoryMailStore
 
 WORLDS = 30
@@ -42,8 +43,9 @@ def test_whatever_fails_the_service_does_what_the_model_says() -> None:
     assert happened <= HAPPENS | {"ENDED failed"}
 
 
-def test_on_stores_in_files_too() -> None:
-    assert run_worlds(1, first=DURABLE)["mails acknowledged"]
+@pytest.mark.parametrize("turn", range(1, 1 + len(MAIL_STORES)))
+def test_on_real_stores_too(turn: int) -> None:
+    assert run_worlds(1, first=turn * DURABLE)["mails acknowledged"]
 
 
 def _loses_mails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from tests.differential.reference import ModelError, Reference
 from tests.differential.service import HOOKED_SETTINGS, LIMITS, SETTINGS
 from tests.differential.wire import ReceivedMail, codes_of, parse_replies
 from tests.services.smtp.harness import MemoryMailStore
+from tests.support.servers import running_redis
 
 WORKERS: Final = 3
 CLIENTS: Final = 12
@@ -32,6 +33,8 @@ CLIENTS: Final = 12
 
 AT_ONCE: Final = 4
 """Clients that are connected at the same time."""
+
+MAIL_STORES: Final = ("sqlite", "maildir", "redis")
 
 LOSES_THE_EVENT: Final = frozenset({Point.LOAD, Point.LOADED, Point.BULK, Point.SAVE, Point.SAVED})
 """Where a failing session store costs the connection: the client gets 421 and none of the event's replies."""
@@ -42,20 +45,20 @@ class World:
 
     Args:
         rng: the source of all chance.
-        durable: whether its stores are LMDB and SQLite, in files, or in memory.
+        mail_store: which one it has, of `MAIL_STORES`, with its sessions in LMDB; "" for both in memory.
 
     Attributes:
         happened: how often what happened.
         story: all that happened, in words.
     """
 
-    def __init__(self, rng: random.Random, *, durable: bool) -> None:
+    def __init__(self, rng: random.Random, mail_store: str = "") -> None:
         self.rng = rng
         self.hooked = rng.random() < 1 / 3
         self.happened: Counter[str] = Counter()
         self.story: list[str] = []
         self.fate = Fate()
-        self._durable = durable
+        self._mail_store = mail_store
         self._stack = contextlib.ExitStack()
 
     def run(self) -> None:
@@ -94,13 +97,18 @@ class World:
     def _open(self) -> None:
         self._sessions: SessionStore = MemorySessionStore()
         self._mails: MailSink = MemoryMailStore()
-        if self._durable:
+        if self._mail_store:
             directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
             self._sessions = open_store(f"lmdb://{directory}/sessions", rpc_address="tcp://127.0.0.1:1")
-            self._mails = open_mail_store(f"sqlite:///{directory}/mail.db")
+            self._mails = open_mail_store(self._url(directory))
         self._stack.callback(self._sessions.close)
         self._stack.callback(self._mails.close)
         self._apps = [self._app() for _ in range(WORKERS)]
+
+    def _url(self, directory: Path) -> str:
+        if self._mail_store == "redis":
+            return self._stack.enter_context(running_redis(directory)).url
+        return f"{self._mail_store}:///{directory}/mails"
 
     def _app(self) -> App:
         app = App(store=FaultySessions(self._sessions, self.fate))
