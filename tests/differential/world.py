@@ -34,6 +34,9 @@ CLIENTS: Final = 12
 AT_ONCE: Final = 4
 """Clients that are connected at the same time."""
 
+BETWEEN_EVENTS: Final = 0.01
+"""How likely a worker dies while no event is handled, which nobody may notice."""
+
 MAIL_STORES: Final = ("sqlite", "maildir", "redis")
 
 LOSES_THE_EVENT: Final = frozenset({Point.LOAD, Point.LOADED, Point.BULK, Point.SAVE, Point.SAVED})
@@ -70,6 +73,8 @@ class World:
             while waiting or connected:
                 if waiting and len(connected) < AT_ONCE:
                     connected.append(waiting.pop())
+                if self.rng.random() < BETWEEN_EVENTS:
+                    self.replace_workers()
                 client = self.rng.choice(connected)
                 client.act()
                 if client.done:
