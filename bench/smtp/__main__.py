@@ -22,6 +22,7 @@ from bench.chart import svg
 from bench.errors import BenchError
 from bench.programs import ROOT, build
 from bench.smtp.contenders import BASELINE, CONTENDERS, Contender, Running, running
+from bench.smtp.disk import flush_seconds
 from bench.smtp.processes import cpu_seconds, forget_peaks, peak_bytes
 from bench.smtp.report import machine, markdown, panels
 from bench.smtp.results import Measurement, Results
@@ -71,6 +72,7 @@ def run(results: Results, rounds: int, seconds: float, *, mail: Path, workers: i
     _say("starting the servers")
     with running(results.contenders, mail, workers=workers) as served:
         for number in range(1, rounds + 1):
+            results.flushes.append(flush_seconds(mail))
             for scenario in (*results.scenarios, *results.big):
                 length = _BIG_SECONDS if scenario in results.big else seconds
                 for contender in served:

@@ -24,8 +24,11 @@ from rr_tcp.errors import ProbeError
 from rr_tcp.probe import probe_connect, probe_smtp
 from rr_tcp.testing import find_server, free_ports, roadrunner
 
-_DURABLE_REDIS: Final = ("--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
-"""As docker-compose.yml has it."""
+_NO_SNAPSHOTS: Final = ("--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction")
+_SESSIONS: Final = (*_NO_SNAPSHOTS, "--appendfsync", "everysec")
+"""As docker-compose.yml has it: a session ends with its connection, and need not outlast a power cut."""
+_MAILS: Final = (*_NO_SNAPSHOTS, "--appendfsync", "always")
+"""What the mail store asks for: each mail is on the disk before it is acknowledged."""
 
 _START_TIMEOUT: Final = 20.0  # seconds until a peer must answer, on a slow machine under load
 _STOP_TIMEOUT: Final = 10.0  # seconds until it must be gone
@@ -120,14 +123,20 @@ def _service(contender: Contender, directory: Path, sessions: Path, workers: int
     smtp, echo, rpc = free_ports(3)
     log = directory / "rr.log"
     with contextlib.ExitStack() as stack:
+        pids: list[int] = []
+
+        def redis(name: str, settings: tuple[str, ...]) -> str:
+            (directory / name).mkdir()
+            server = stack.enter_context(redis_server(directory / name, settings))
+            pids.append(server.pid)
+            return server.url()
+
         session_store = f"lmdb://{sessions}/{contender.name}"
         mail_store = f"sqlite:///{directory}/mail.db"
-        pids = []
-        if contender.redis_sessions or contender.redis_mails:
-            redis = stack.enter_context(redis_server(directory, _DURABLE_REDIS))
-            pids.append(redis.pid)
-            session_store = redis.url() if contender.redis_sessions else session_store
-            mail_store = redis.url() if contender.redis_mails else mail_store
+        if contender.redis_sessions:
+            session_store = redis("sessions", _SESSIONS)
+        if contender.redis_mails:
+            mail_store = redis("mails", _MAILS)
         env = {
             "PYTHON": sys.executable,
             "LISTEN_HOST": "127.0.0.1",

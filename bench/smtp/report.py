@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -32,8 +33,10 @@ def markdown(results: Results, *, workers: int) -> str:
 
 def machine(results: Results, *, workers: int) -> str:
     """What the numbers were measured on."""
+    flush = _MS * statistics.median(results.flushes)
     return (
-        f"Rounds: {results.rounds}; medians (lowest to highest). {os.cpu_count()} cores, the load generator included; "
+        f"Rounds: {results.rounds}; medians (lowest to highest). A flush of the disk takes {flush:.2f} ms. "
+        f"{os.cpu_count()} cores, the load generator included; "
         f"{workers} workers; {platform.python_implementation()} {platform.python_version()}; {platform.system()} "
         f"{platform.machine()}."
     )

@@ -35,12 +35,14 @@ class Results:
         scenarios: what each of them had to do.
         big: the scenarios with big mails; the first has the smallest.
         measurements: by scenario and contender, one per round.
+        flushes: seconds that the disk took to flush 4 kB, measured in between.
     """
 
     contenders: Sequence[Contender]
     scenarios: Sequence[Scenario]
     big: Sequence[Scenario]
     measurements: dict[tuple[Scenario, str], list[Measurement]] = field(default_factory=dict)
+    flushes: list[float] = field(default_factory=list)
 
     def add(self, scenario: Scenario, contender: Contender, measurement: Measurement) -> None:
         """Adds a turn."""
