@@ -64,7 +64,9 @@ CONTENDERS: Final = (
     BASELINE,
     Contender("mailbox", "aiosmtpd, Mailbox", ours=False, maildir=True),
     Contender("lmdb-sqlite", "LMDB, SQLite"),
+    Contender("lmdb-redis", "LMDB, Redis", redis_mails=True),
     Contender("redis-sqlite", "Redis, SQLite", redis_sessions=True),
+    Contender("redis-redis", "Redis, Redis", redis_sessions=True, redis_mails=True),
 )
 
 
