@@ -8,6 +8,7 @@ run ends with exit code 1. A target that is missed does not end it, the table sa
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         contenders, scenarios, big = _chosen(args)
-        results = Results(contenders, scenarios, big)
+        results = Results(contenders, scenarios, big, load=os.getloadavg()[0])
         run(results, rounds, seconds, mail=args.mail, workers=args.workers)
         write(results, args.output, workers=args.workers)
     except (RRTcpError, OSError) as error:

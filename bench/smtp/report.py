@@ -35,8 +35,8 @@ def machine(results: Results, *, workers: int) -> str:
     """What the numbers were measured on."""
     flush = _MS * statistics.median(results.flushes)
     return (
-        f"Rounds: {results.rounds}; medians (lowest to highest). A flush of the disk takes {flush:.2f} ms. "
-        f"{os.cpu_count()} cores, the load generator included; "
+        f"Rounds: {results.rounds}; medians (lowest to highest). A flush of the disk takes {flush:.2f} ms; the load "
+        f"average before the run was {results.load:.1f}. {os.cpu_count()} cores, the load generator included; "
         f"{workers} workers; {platform.python_implementation()} {platform.python_version()}; {platform.system()} "
         f"{platform.machine()}."
     )

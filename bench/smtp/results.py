@@ -36,6 +36,7 @@ class Results:
         big: the scenarios with big mails; the first has the smallest.
         measurements: by scenario and contender, one per round.
         flushes: seconds that the disk took to flush 4 kB, measured in between.
+        load: processes that had something to do on the machine before the run began (load average).
     """
 
     contenders: Sequence[Contender]
@@ -43,6 +44,7 @@ class Results:
     big: Sequence[Scenario]
     measurements: dict[tuple[Scenario, str], list[Measurement]] = field(default_factory=dict)
     flushes: list[float] = field(default_factory=list)
+    load: float = 0.0
 
     def add(self, scenario: Scenario, contender: Contender, measurement: Measurement) -> None:
         """Adds a turn."""
