@@ -105,7 +105,7 @@ def test_a_port_that_is_taken_is_named_and_nothing_starts(setting: str, ports: d
         ("SESSION_TTL", "99999999999", "SESSION_TTL is '99999999999'"),
         ("SESSION_STORE", "mysql://localhost", "the session store's URL (mysql://...)"),
         ("SMTP_MAX_SIZE", "big", "SMTP_MAX_SIZE is 'big'"),
-        ("MAIL_STORE", "maildir:///nowhere", "maildir"),
+        ("MAIL_STORE", "mbox:///nowhere", "mbox"),
         ("SMTP_HANDLER", "no.such.Handler", "no.such.Handler"),
         ("ECHO_MAX_LINE", "-1", "ECHO_MAX_LINE is '-1'"),
     ],

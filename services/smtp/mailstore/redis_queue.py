@@ -10,7 +10,7 @@ from typing import Final
 
 from services.smtp.mailstore.interface import LEASE, Claim, QueueStatus, Start
 from services.smtp.mailstore.redis_client import RedisClient, RefusedError, entries, fields, place_of
-from services.smtp.mailstore.redis_scripts import CLAIM, PREFIX, PUT_OFF
+from services.smtp.mailstore.redis_scripts import CLAIM, DROP, PREFIX, PUT_OFF, SETTLE
 from services.smtp.mailstore.stored_info import decode_info
 
 STREAM: Final = f"{PREFIX}stream"
@@ -73,14 +73,7 @@ class RedisQueue:
 
     def settle(self, claim: Claim) -> None:
         """See `MailQueue.settle`."""
-        place = claim.info.position
-        due, attempts, progress = _keys(self._group)
-        self._client.run(
-            ("XACK", STREAM, self._group, place),
-            ("ZREM", due, place),
-            ("HDEL", attempts, place),
-            ("HDEL", progress, place),
-        )
+        self._client.repeatable(SETTLE, (STREAM, *_keys(self._group)), (self._group, claim.info.position))
 
     def _put_off(self, claim: Claim, seconds: float, progress: bytes | None) -> bool:
         args = (claim.info.position, claim.attempts, _milliseconds(seconds))
@@ -109,8 +102,7 @@ def drop(client: RedisClient, group: str) -> bool:
     """Forgets a group."""
     if group not in {name for name, _, _ in groups(client)}:
         return False
-    destroyed, *_ = client.run(("XGROUP", "DESTROY", STREAM, group), *(("UNLINK", key) for key in _keys(group)))
-    return bool(destroyed)
+    return bool(client.script(DROP, (STREAM, *_keys(group)), (group,)) == 1)
 
 
 def _keys(group: str) -> tuple[str, str, str]:

@@ -2,7 +2,8 @@
 
 Redis runs a script as a whole, and nothing else meanwhile. All keys have one hash tag, so they are in one slot of a
 Redis Cluster, also those that a script makes up from `PREFIX` and the name of a group. When it has no memory left,
-Redis refuses the first command of a script that needs some, and no later one: then nothing is changed.
+Redis refuses the first command of a script that needs some, and no later one: then nothing is changed. What makes room
+are scripts too, as Redis queues no transaction then.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ PUT_OFF: Final = (
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then
     return 0
 end
+redis.call('ZREM', KEYS[1], ARGV[1])  -- needs no memory; after it Redis refuses no command for want of some
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 if ARGV[4] then
     redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])
@@ -132,3 +134,21 @@ end
 return 1
 """
 )
+
+SETTLE: Final = """
+-- The group is done with a mail.
+-- KEYS: stream, due, attempts, progress
+-- ARGV: group, place
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZREM', KEYS[2], ARGV[2])
+redis.call('HDEL', KEYS[3], ARGV[2])
+redis.call('HDEL', KEYS[4], ARGV[2])
+"""
+
+DROP: Final = """
+-- Forgets a group; 0 when there is none.
+-- KEYS: stream, due, attempts, progress
+-- ARGV: group
+redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4])
+return redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
+"""
