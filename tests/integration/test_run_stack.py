@@ -32,16 +32,17 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(params=["lmdb", "redis", "rrkv"])
-def session_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["lmdb and sqlite", "redis and redis", "rrkv and maildir"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Every session store and every mail store, in pairs."""
     match request.param:
-        case "redis":
+        case "redis and redis":
             url: str = request.getfixturevalue("redis")
-            return url
-        case "rrkv":
-            return "rrkv://sessions"
+            return {"SESSION_STORE": url, "MAIL_STORE": f"{url.removesuffix('0')}1"}
+        case "rrkv and maildir":
+            return {"SESSION_STORE": "rrkv://sessions", "MAIL_STORE": f"maildir:///{tmp_path}/box"}
         case _:
-            return f"lmdb://{tmp_path}/sessions"
+            return {"SESSION_STORE": f"lmdb://{tmp_path}/sessions", "MAIL_STORE": f"sqlite:///{tmp_path}/mail.db"}
 
 
 def send_mail(stack: NativeTarget) -> None:
@@ -49,17 +50,14 @@ def send_mail(stack: NativeTarget) -> None:
         client.sendmail("a@x.test", ["b@y.test"], MESSAGE, ["BODY=8BITMIME"])
 
 
-def test_the_stack_works_on_every_session_store_and_keeps_mail_over_a_restart(
-    session_store: str, tmp_path: Path
-) -> None:
-    env = {"SESSION_STORE": session_store}
-    with native(tmp_path, env) as stack:
+def test_the_stack_works_on_every_store_and_keeps_mail_over_a_restart(stores: dict[str, str], tmp_path: Path) -> None:
+    with native(tmp_path, stores) as stack:
         send_mail(stack)
         with RawClient(stack.echo) as client:
             answers = echo_lines(client, [b"x"] * 50)
         assert [answer["seq"] for answer in answers] == list(range(1, 51))
         assert len({answer["worker"] for answer in answers}) == 2
-    with native(tmp_path, env) as stack:
+    with native(tmp_path, stores) as stack:
         [mail] = stack.mails()
         assert stack.mail(mail["id"]) == MESSAGE
 
