@@ -162,7 +162,7 @@ class Grammar:
             words.append(rng.choice(RESPONSES))
         command = f"AUTH {mechanism}"
         if words and self._happens(0.4):
-            command += " " + (rng.choice(INITIALS) if self._happens(0.3) else words.pop(0))
+            command += " " + (rng.choice(INITIALS) if self._happens(0.4) else words.pop(0))
         return [self._line(command), *(Step(word.encode() + b"\r\n") for word in words)]
 
     def _guessing(self) -> list[Step]:
