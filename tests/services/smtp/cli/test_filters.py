@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rr_tcp import ConfigurationError
@@ -113,6 +113,7 @@ def test_subjects_are_decoded_as_far_as_they_can_be(header: bytes, expected: str
     assert decode_subject(header) == expected
 
 
+@settings(deadline=None)  # a machine under load takes its time, which is not what this is about
 @given(st.binary(max_size=200))
 @example(b"=?=?utf-8?q?=00?= =?utf-8?q??=")
 @example(b"\r\n\t=?utf-8?q?=5b" * 40)
