@@ -101,7 +101,8 @@ def _add_examples(text: str, service: Service) -> str:
 
 
 def _add_to_compose(text: str, service: Service) -> str:
-    text = _after_last(text, r"^      [A-Z][A-Z0-9_]*:\n", f"      {service.variable_prefix}_MAX_LINE:\n")
+    # Of the container with the listeners: others have settings too.
+    text = _after_last(text, r"^      [A-Z][A-Z0-9_]*:\n(?=    ports:\n)", f"      {service.variable_prefix}_MAX_LINE:\n")
     return _after_last(
         text,
         r'^      - "\$\{PUBLISH_HOST.*\n',

@@ -10,6 +10,10 @@
     │   └── MailGoneError       the mail is not there, or not there any more
     └── UsersFileError         the file of users cannot be read, or has a line that is no user
 
+
+    ├── ProgressError          what a queue keeps of a mail cannot be read
+    └── UnreachableError       the smarthost cannot be reached, or takes nothing from us
+
 The client only ever sees replies. A `RemoteProtocolError` never leaves the engine; a `MailStoreError` at the end of a
 mail becomes 451, a `MailStoreFullError` 452, a `UsersFileError` during AUTH 454.
 """
@@ -75,3 +79,11 @@ class MailGoneError(MailStoreError):
 
 class UsersFileError(SmtpError):
     """The file of users cannot be used; the message says what to do, and quotes neither a hash nor a password."""
+
+
+class ProgressError(SmtpError):
+    """What a queue keeps of a mail is damaged, or of a later version."""
+
+
+class UnreachableError(SmtpError):
+    """The smarthost cannot be reached, or does not let us in: no fault of any mail, so all are tried again."""

@@ -69,9 +69,9 @@ class SmtpSettings:
             )
         defaults = Limits()
         limits = Limits(
-            message=_positive(env, "SMTP_MAX_SIZE", defaults.message, "bytes of one mail"),
-            recipients=_positive(
-                env, "SMTP_MAX_RECIPIENTS", defaults.recipients, "recipients of one mail", most=LARGEST_ANNOUNCED
+            message=positive(env, "SMTP_MAX_SIZE", defaults.message, "most bytes of one mail"),
+            recipients=positive(
+                env, "SMTP_MAX_RECIPIENTS", defaults.recipients, "most recipients of one mail", most=LARGEST_ANNOUNCED
             ),
         )
         return cls(
@@ -84,8 +84,8 @@ class SmtpSettings:
             users=env.get("SMTP_USERS", ""),
             authenticator=env.get("SMTP_AUTHENTICATOR", "").strip(),
             limits=limits,
-            mail_room=_optional(env, "MAIL_MAX_BYTES", "bytes of all mails"),
-            mail_keep=_optional(env, "MAIL_KEEP", "mails to keep"),
+            mail_room=_optional(env, "MAIL_MAX_BYTES", "most bytes of all mails"),
+            mail_keep=_optional(env, "MAIL_KEEP", "most mails to keep"),
             mail_max_age=parse_duration(age, "MAIL_MAX_AGE") if (age := env.get("MAIL_MAX_AGE")) else None,
         )
 
@@ -101,16 +101,28 @@ def _bare_newlines(env: Mapping[str, str]) -> BareNewlines:
         ) from None
 
 
-def _optional(env: Mapping[str, str], name: str, unit: str) -> int | None:
-    return _positive(env, name, 1000, unit) if env.get(name) else None
+def _optional(env: Mapping[str, str], name: str, what: str) -> int | None:
+    return positive(env, name, 1000, what) if env.get(name) else None
 
 
-def _positive(env: Mapping[str, str], name: str, default: int, unit: str, *, most: int | None = None) -> int:
+def positive(env: Mapping[str, str], name: str, default: int, what: str, *, most: int | None = None) -> int:
+    """A setting that is a whole number above 0; empty is unset.
+
+    Args:
+        env: the variables.
+        name: of the setting.
+        default: its value when it is unset.
+        what: completes "give the ..." in the error.
+        most: what it cannot be above.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
     value = env.get(name) or str(default)
     digits = value.isascii() and value.isdecimal()
     if not digits or int(value) < 1 or (most is not None and int(value) > most):
         allowed = "above 0" if most is None else f"from 1 to {most}"
-        raise ConfigurationError(f"{name} is {value!r}: give the most {unit}, a whole number {allowed}, e.g. {default}")
+        raise ConfigurationError(f"{name} is {value!r}: give the {what}, a whole number {allowed}, e.g. {default}")
     return int(value)
 
 

@@ -26,6 +26,10 @@ NOT_RUN = {
     "make lint rr": "makes the environment that these tests run in",
     ". .venv/bin/activate": "changes the shell that it is typed in",
     "docker compose up": _DOCKER,
+    "RELAY_URL=smtp://mx.example:25 docker compose --profile relay up": _DOCKER,
+    "WEBHOOK_URL=https://app.example/hook WEBHOOK_SECRET_FILE=./webhook-secret docker compose --profile webhook up": (
+        _DOCKER
+    ),
     "python -m rr_tcp new weather": "writes into the clone; tests/integration/test_cli_new.py runs it in a copy",
 }
 """Each command as it stands, and the reason. A target of make that does not exist is found all the same."""

@@ -13,6 +13,9 @@ import pytest
 import yaml
 
 from scripts.run_stack import STOP_TIMEOUT, defaults, listeners
+from services.smtp.cli.handing_on import COMMANDS
+from services.smtp.forward.consumer import GRACE
+from services.smtp.forward.settings import QueueSettings
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,8 +90,26 @@ def services_settings() -> list[Any]:
 def test_the_example_settings_are_the_defaults() -> None:
     example = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", text(".env.example"), re.MULTILINE))
     assert defaults().items() <= example.items()
-    for settings in (Settings, *services_settings()):
+    for settings in (Settings, QueueSettings, *services_settings()):
         assert settings.from_env(example) == settings.from_env({})
+
+
+def test_a_consumer_of_mails_has_the_time_to_end_in_order() -> None:
+    services = load("docker-compose.yml")["services"]
+    for name in COMMANDS:
+        assert seconds(services[name]["stop_grace_period"]) > GRACE
+
+
+def test_compose_hands_on_every_setting_of_the_consumers() -> None:
+    """Each has those of its own, and those that all have."""
+    example = re.findall(r"^#((?:RELAY|WEBHOOK|DELIVERY)_[A-Z_]+)=", text(".env.example"), re.MULTILINE)
+    services = load("docker-compose.yml")["services"]
+    for name in COMMANDS:
+        assert services[name]["command"][-1] == name
+        assert services[name]["profiles"] == [name]
+        assert services[name]["environment"]["MAIL_STORE"] == services["stack"]["environment"]["MAIL_STORE"]
+        its = {setting for setting in example if setting.startswith((name.upper(), "DELIVERY"))}
+        assert its | {"MAIL_STORE", "LOG_LEVEL", "SMTP_HOSTNAME"} == set(services[name]["environment"])
 
 
 def test_every_setting_that_the_code_reads_is_in_the_example() -> None:
@@ -96,7 +117,7 @@ def test_every_setting_that_the_code_reads_is_in_the_example() -> None:
     read = set()
     for path in [*ROOT.glob("services/**/*.py"), *ROOT.glob("workers/*.py"), *ROOT.glob("rr_tcp/cli/*.py")]:
         read |= set(
-            re.findall(r'(?:env\.get|environ\.get|_positive|_optional)\((?:env, )?"([A-Z0-9_]+)"', path.read_text())
+            re.findall(r'(?:env\.get|environ\.get|positive|_optional)\((?:env, )?"([A-Z0-9_]+)"', path.read_text())
         )
     example = set(re.findall(r"^#([A-Z0-9_]+)=", text(".env.example"), re.MULTILINE))
     assert read

@@ -1,4 +1,4 @@
-"""`python -m services.smtp`: looks at the mail that was received, waits for it, removes it, and changes the users."""
+"""`python -m services.smtp`: looks at mail, waits for it, hands it on, removes it, and changes the users."""
 
 from services.smtp.cli.command_line import main
 

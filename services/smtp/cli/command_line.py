@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, TextIO
 from rr_tcp import ConfigurationError
 from services.env_file import environment
 from services.smtp import passwd
-from services.smtp.cli import looking, removing, waiting
+from services.smtp.cli import handing_on, looking, removing, waiting
 from services.smtp.cli.surroundings import FAILED, Surroundings
 from services.smtp.errors import MailStoreError, UsersFileError
 from services.smtp.mailstore import ACCEPTED, open_mail_store
@@ -21,7 +21,7 @@ from services.smtp.settings import MAIL_STORE
 
 Command = Callable[[argparse.Namespace, Surroundings], int]
 
-_ADD: Final = (looking.add_commands, waiting.add_command, removing.add_commands)
+_ADD: Final = (looking.add_commands, waiting.add_command, removing.add_commands, handing_on.add_commands)
 
 
 def main(
@@ -71,7 +71,7 @@ def main(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m services.smtp",
-        description="Looks at the mail that was received, waits for it, removes it, and changes the users.",
+        description="Looks at the mail that came, waits for it, hands it on, removes it, and changes the users.",
     )
     parser.add_argument(
         "--store", metavar="URL", help=f"the mail store: {ACCEPTED} (default: MAIL_STORE, else {MAIL_STORE})"
