@@ -102,7 +102,9 @@ def _add_examples(text: str, service: Service) -> str:
 
 def _add_to_compose(text: str, service: Service) -> str:
     # Of the container with the listeners: others have settings too.
-    text = _after_last(text, r"^      [A-Z][A-Z0-9_]*:\n(?=    ports:\n)", f"      {service.variable_prefix}_MAX_LINE:\n")
+    text = _after_last(
+        text, r"^      [A-Z][A-Z0-9_]*:\n(?=    ports:\n)", f"      {service.variable_prefix}_MAX_LINE:\n"
+    )
     return _after_last(
         text,
         r'^      - "\$\{PUBLISH_HOST.*\n',
