@@ -34,6 +34,10 @@ SOCKET_TIMEOUT: Final = 1.0
 _FIELDS: Final = ("format", "state", "checksum", "closed", "bulk_size")
 
 
+class _FullError(SessionStoreError):
+    """Redis has no memory left; nothing of the call was done."""
+
+
 class RedisStore:
     """A `SessionStore` in one database of a Redis server. It connects at its first call.
 
@@ -136,14 +140,19 @@ class RedisStore:
         check_key(key)
         check_ttl(ttl)
         hash_key = _hash_key(key)
-        self._execute(
-            [
-                ("DEL", hash_key, _bulk_key(key)),
-                ("HSET", hash_key, *_encode(state, closed=True), "bulk_size", 0),
-                *_expire(ttl, hash_key),
-            ]
-        )
+        remove = ("DEL", hash_key, _bulk_key(key))
+        bury = [
+            remove,
+            ("HSET", hash_key, *_encode(state, closed=True), "bulk_size", 0),
+            *_expire(ttl, hash_key),
+        ]
         self._seen.forget()
+        try:
+            self._execute(bury)
+        except _FullError:
+            # With full memory a transaction is refused as a whole, and what would make room with it. Alone it is not.
+            self._execute([remove])
+            self._execute(bury)
 
     def delete(self, key: str) -> None:
         """See `SessionStore.delete`. A damaged session can be deleted too."""
@@ -176,7 +185,7 @@ class RedisStore:
     def _refused(self, error: redis.ResponseError) -> SessionDataError | SessionStoreError:
         reply = str(error).rpartition("caused error: ")[2]
         if isinstance(error, redis.exceptions.OutOfMemoryError):
-            return SessionStoreError(
+            return _FullError(
                 f"the session store, {self._name}, is full: {reply} Give Redis more (maxmemory), or lower the number "
                 "of clients, the size of what they may send, or the sessions' time to live"
             )

@@ -50,6 +50,10 @@ DOMAIN: Final = 255
 PATH: Final = 256
 """Bytes of a path with its angle brackets and source route (RFC 5321 4.5.3.1.3)."""
 
+LARGEST_MESSAGE: Final = 128 * 1024 * 1024
+"""What SMTP_MAX_SIZE cannot be above. RoadRunner may hand over a whole mail, and what follows it, as one event, and a
+worker ends at one of 256 MiB (`rr_tcp.frame.MAX_PAYLOAD`): such a mail would never get its answer."""
+
 LARGEST_ANNOUNCED: Final = 999_999
 """What a limit that LIMITS announces cannot be above: six digits (RFC 9422 section 4)."""
 

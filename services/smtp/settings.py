@@ -10,7 +10,7 @@ from rr_tcp import ConfigurationError
 from services.smtp.addresses import is_host
 from services.smtp.body import BareNewlines
 from services.smtp.durations import parse_duration
-from services.smtp.limits import LARGEST_ANNOUNCED, Limits
+from services.smtp.limits import LARGEST_ANNOUNCED, LARGEST_MESSAGE, Limits
 
 HOSTNAME: Final = "localhost"
 """How the service calls itself unless told otherwise. Not the machine's name: looking that up can take seconds, and in
@@ -69,7 +69,7 @@ class SmtpSettings:
             )
         defaults = Limits()
         limits = Limits(
-            message=positive(env, "SMTP_MAX_SIZE", defaults.message, "most bytes of one mail"),
+            message=positive(env, "SMTP_MAX_SIZE", defaults.message, "most bytes of one mail", most=LARGEST_MESSAGE),
             recipients=positive(
                 env, "SMTP_MAX_RECIPIENTS", defaults.recipients, "most recipients of one mail", most=LARGEST_ANNOUNCED
             ),

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from rr_tcp.frame import MAX_PAYLOAD
 from scripts.run_stack import STOP_TIMEOUT, defaults, listeners
 from services.smtp.cli.handing_on import COMMANDS
 from services.smtp.forward.consumer import GRACE
 from services.smtp.forward.settings import QueueSettings
+from services.smtp.limits import LARGEST_MESSAGE
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +37,10 @@ def load(name: str) -> dict[str, Any]:
 def seconds(value: str) -> float:
     assert value.endswith("s")
     return float(value.removesuffix("s"))
+
+
+def test_a_mail_of_the_largest_size_fits_twice_into_an_event() -> None:
+    assert 2 * LARGEST_MESSAGE <= MAX_PAYLOAD
 
 
 def test_the_image_has_the_version_of_the_own_build() -> None:

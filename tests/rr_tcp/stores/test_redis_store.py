@@ -125,6 +125,27 @@ def test_full_memory_is_an_error_of_one_call_and_nothing_of_it_is_applied(own_se
         assert store.read_bulk(key) == b"bulk!"
 
 
+def test_with_full_memory_a_session_that_ends_makes_room(own_server: RedisServer, key: str) -> None:
+    with contextlib.closing(own_server.client()) as client, contextlib.closing(open_store(own_server.url)) as store:
+        store.save(key, b"state", ttl=TTL, append=b"x" * 10_000_000)
+        client.config_set("maxmemory", client.info("memory")["used_memory"] - 1_000_000)
+        with pytest.raises(SessionStoreError, match="is full"):
+            store.save(key, b"more", ttl=TTL, append=b"!")
+        store.end(key, ttl=TTL, state=b"last")
+        assert store.load(key) == StoredSession(b"last", closed=True)
+        store.save(f"{key}-next", b"state", ttl=TTL)
+
+
+def test_with_no_memory_at_all_a_session_that_ends_is_gone(own_server: RedisServer, key: str) -> None:
+    with contextlib.closing(own_server.client()) as client, contextlib.closing(open_store(own_server.url)) as store:
+        store.save(key, b"state", ttl=TTL, append=b"bulk")
+        client.config_set("maxmemory", 1)
+        with pytest.raises(SessionStoreError, match="is full"):
+            store.end(key, ttl=TTL)
+        assert store.load(key) is None
+        assert client.dbsize() == 0
+
+
 @pytest.mark.parametrize("user", ["", "stranger"])
 def test_a_wrong_password_is_an_error_that_does_not_tell_it(tmp_path: Path, user: str, key: str) -> None:
     with running_redis(tmp_path, "--requirepass", "right password") as server:

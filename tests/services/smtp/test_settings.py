@@ -55,6 +55,7 @@ def test_every_setting_has_a_variable() -> None:
         ("SMTP_MAX_SIZE", "10M"),
         ("SMTP_MAX_SIZE", "0"),
         ("SMTP_MAX_SIZE", "-1"),
+        ("SMTP_MAX_SIZE", "134217729"),
         ("SMTP_MAX_SIZE", "\u0661"),
         ("SMTP_MAX_RECIPIENTS", "none"),
         ("MAIL_MAX_BYTES", "1G"),
