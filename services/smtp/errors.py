@@ -8,10 +8,9 @@
     │   ├── NoMailStoreError    it was not made yet
     │   ├── MailStoreFullError  it has no room for a mail now
     │   └── MailGoneError       the mail is not there, or not there any more
-    └── UsersFileError         the file of users cannot be read, or has a line that is no user
-
-
+    ├── UsersFileError         the file of users cannot be read, or has a line that is no user
     ├── ProgressError          what a queue keeps of a mail cannot be read
+    ├── ReportError            a notification of a mail's sender cannot be stored
     └── UnreachableError       the smarthost cannot be reached, or takes nothing from us
 
 The client only ever sees replies. A `RemoteProtocolError` never leaves the engine; a `MailStoreError` at the end of a
@@ -83,6 +82,10 @@ class UsersFileError(SmtpError):
 
 class ProgressError(SmtpError):
     """What a queue keeps of a mail is damaged, or of a later version."""
+
+
+class ReportError(SmtpError):
+    """The notification of a mail's sender cannot be stored now."""
 
 
 class UnreachableError(SmtpError):

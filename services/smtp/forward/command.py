@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 import httpx
 
+from rr_tcp import ConfigurationError
 from services.smtp.forward.consumer import Consumer
 from services.smtp.forward.handling import Surroundings
 from services.smtp.forward.interface import Forwarder
@@ -61,11 +62,13 @@ def run(options: Options, env: Mapping[str, str]) -> None:
         ConfigurationError: a setting cannot be used.
         MailStoreError: the store fails, and there is to be but one round.
     """
-    logging.basicConfig(
-        level=env.get("LOG_LEVEL", "INFO").upper(),
-        format=f"%(levelname)s [{os.getpid()}] %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    level = env.get("LOG_LEVEL", "INFO")
+    try:
+        logging.basicConfig(
+            level=level.upper(), format=f"%(levelname)s [{os.getpid()}] %(name)s: %(message)s", stream=sys.stderr
+        )
+    except ValueError:
+        raise ConfigurationError(f"LOG_LEVEL is {level!r}: give DEBUG, INFO, WARNING or ERROR") from None
     for name in ("httpx", "httpcore"):  # they log URLs
         logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.run(_run(options, env))

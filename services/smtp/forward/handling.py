@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from services.smtp.errors import MailGoneError, MailStoreError, ProgressError
+from services.smtp.errors import MailGoneError, MailStoreError, ProgressError, ReportError
 from services.smtp.forward.interface import Forwarder, Mail
 from services.smtp.forward.progress import Progress, Result, decode_progress, encode_progress, result
 from services.smtp.forward.schedule import Schedule
@@ -105,10 +105,11 @@ class _Handling:
 
     def __init__(self, claim: Claim, progress: Progress, around: Surroundings) -> None:
         self._claim = claim
+        self._id = claim.info.id
         self._progress = progress
         self._around = around
         self._targets = around.forwarder.targets(claim.info)
-        self._mail = Mail(claim.info, partial(around.store.read, claim.info.id))
+        self._mail = Mail(claim.info, partial(around.store.read, self._id))
 
     @property
     def _pending(self) -> list[int]:
@@ -119,8 +120,11 @@ class _Handling:
             await self._report()  # what a consumer that was killed left
             wanted = await self._attempt() if self._pending else 0.0
             await self._end(wanted)
+        except ReportError as error:
+            log.error("mail %s: its sender is notified later, as the store takes no mail now: %s", self._id, error)
+            await self._postpone(self._around.schedule.first)
         except MailGoneError:
-            log.info("mail %s was deleted: there is nothing to hand on", self._claim.info.id)
+            log.info("mail %s was deleted: there is nothing to hand on", self._id)
             await self._around.store.insist(self._around.queue.settle, self._claim)
 
     async def _attempt(self) -> float:
@@ -133,7 +137,7 @@ class _Handling:
         except MailStoreError as error:
             await self._leave(attempted, str(error))
         except Exception as error:  # a fault met with one mail must not end the delivery of all others
-            log.exception("mail %s met a fault, and is tried again later", self._claim.info.id)
+            log.exception("mail %s met a fault, and is tried again later", self._id)
             await self._leave(attempted, f"{type(error).__name__} in the consumer, see its log")
         return 0.0
 
@@ -146,7 +150,7 @@ class _Handling:
         for number, found in results.items():
             level = logging.WARNING if found.state == "failed" else logging.INFO
             name = self._targets[number]
-            log.log(level, "mail %s for %s, try %d: %s", self._claim.info.id, name, self._progress.tries + 1, found)
+            log.log(level, "mail %s for %s, try %d: %s", self._id, name, self._progress.tries + 1, found)
         self._progress.note(results)
         if self._pending and any(found.final for found in results.values()):
             await self._save()  # otherwise the queue is told in a moment anyway
@@ -162,16 +166,19 @@ class _Handling:
         left = progress.since + around.schedule.give_up - now
         if self._pending and left <= 0:
             for number, found in progress.give_up(len(self._targets), "given up, delivery time expired").items():
-                log.warning("mail %s for %s: %s", self._claim.info.id, self._targets[number], found)
+                log.warning("mail %s for %s: %s", self._id, self._targets[number], found)
         await self._report()
         if not self._pending:
             await around.store.insist(around.queue.settle, self._claim)
             return
         progress.tries += 1
-        delay = around.schedule.delay(progress.tries, left=left, at_least=wanted, chance=around.chance())
-        data = encode_progress(progress)
+        await self._postpone(around.schedule.delay(progress.tries, left=left, at_least=wanted, chance=around.chance()))
+
+    async def _postpone(self, delay: float) -> None:
+        around = self._around
+        data = encode_progress(self._progress)
         if await around.store.insist(around.queue.postpone, self._claim, delay, progress=data):
-            log.info("mail %s is tried again in %.0f s", self._claim.info.id, delay)
+            log.info("mail %s is tried again in %.0f s", self._id, delay)
 
     async def _report(self) -> None:
         """Notifies the sender of what has become final, once.
@@ -187,6 +194,9 @@ class _Handling:
         if report is not None:
             if self._pending:
                 await self._save()  # what the id follows from
-            await around.store.insist(around.store.store.add, report.envelope, (report.text,))
-            log.info("mail %s: its sender is notified by mail %s", self._claim.info.id, report.envelope.id)
+            try:
+                await around.store.call(around.store.store.add, report.envelope, (report.text,))
+            except MailStoreError as error:  # it may be full until this very mail is settled, and could be pruned
+                raise ReportError(str(error)) from error
+            log.info("mail %s: its sender is notified by mail %s", self._id, report.envelope.id)
         self._progress.mark_reported(results)

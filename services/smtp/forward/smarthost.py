@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import ssl
@@ -96,10 +97,8 @@ class Connections:
 
     async def close(self) -> None:
         """Ends those that are not lent, as is polite."""
-        while (client := self._take()) is not None:
-            with contextlib.suppress(SMTPException, OSError):
-                await client.quit(timeout=QUIT_TIMEOUT)
-            client.close()
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*map(_quit, idle))
 
     def _take(self) -> SMTP | None:
         while self._idle:
@@ -139,6 +138,12 @@ class Connections:
             await client.ehlo()
         except SMTPHeloError:  # a server of before 1995, or its imitation
             await client.helo()
+
+
+async def _quit(client: SMTP) -> None:
+    with contextlib.suppress(SMTPException, OSError):
+        await client.quit(timeout=QUIT_TIMEOUT)
+    client.close()
 
 
 def _text(error: SMTPException | OSError) -> str:

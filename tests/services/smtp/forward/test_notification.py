@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import email
 import email.policy
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.message import EmailMessage, Message
 from typing import cast
 
 import pytest
 
+from services.smtp import MailEnvelope, MailStore, MailStoreFullError
 from services.smtp.forward.interface import Report
 from services.smtp.forward.notification import Reporter, asked_for, notification, quotes_all
 from services.smtp.forward.progress import Progress, Result, encode_progress
+from services.smtp.forward.schedule import Schedule
 from services.smtp.mailstore import MailInfo
 from tests.services.smtp.forward.harness import TEXT, Mails, envelope, info_of
 from tests.services.smtp.forward.smarthost import Sink, relay_to
+from tests.support.waiting import wait_until
 
 NOW = datetime(2026, 1, 3, tzinfo=UTC)
 FAILED = Result("failed", 550, "5.1.1 nobody here")
@@ -193,3 +197,33 @@ def test_a_report_goes_out_once_when_its_maker_was_killed_before_it_noted_that(m
     mails.consume(relay_to(sink.port), concurrency=1)
     assert sink.deliveries == {"two@b.test": 1, "from@a.test": 1}
     assert len(list(mails.store.mails())) == 2
+
+
+def test_a_store_that_is_full_has_the_report_wait_and_nothing_else(
+    mails: Mails, sink: Sink, info: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be full until the mail that the report is of can be pruned."""
+    mails.add("one@b.test")
+    mails.add("two@b.test")
+    sink.rcpt_replies["one@b.test"] = ["550 5.1.1 nobody"]
+    room = [False]
+    add = type(mails.store).add
+
+    def add_where_there_is_room(store: MailStore, envelope: MailEnvelope, pieces: Iterable[bytes]) -> MailInfo:
+        if not room[0]:
+            raise MailStoreFullError("full")
+        return add(store, envelope, pieces)
+
+    monkeypatch.setattr(type(mails.store), "add", add_where_there_is_room)
+    mails.consume(relay_to(sink.port), concurrency=1, schedule=Schedule(first=0.2))
+    assert sink.deliveries == {"two@b.test": 1}
+    assert "its sender is notified later, as the store takes no mail now: full" in info.text
+    assert mails.left == 1
+    room[0] = True
+
+    def none_left() -> bool:
+        mails.consume(relay_to(sink.port))
+        return mails.left == 0
+
+    wait_until(none_left, "the report")
+    assert sink.deliveries == {"two@b.test": 1, "from@a.test": 1}
