@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 READY_TIMEOUT = 90.0  # seconds until a stack must say that it is ready
 STOP_TIMEOUT = 60.0  # seconds until it must be gone; above the grace period of every configuration
+AT_ONCE = {"DELIVERY_RETRY_FIRST": "1"}  # the smarthost may be up later than the relay
 CONTAINER_START_TIMEOUT = 600.0  # seconds; images may have to be built
 
 PORT_SETTINGS = dict(
@@ -52,8 +53,24 @@ class Target(Protocol):
     def signal_worker(self, pid: int, number: signal.Signals) -> None:
         """Sends a signal to the worker with the pid that the echo service tells."""
 
+    def relaying(self) -> contextlib.AbstractContextManager[Relaying]:
+        """A stock aiosmtpd, and a relay to it, for the time of the block; the relay must end with exit code 0."""
+
     def log(self) -> str:
         """The stack's output so far."""
+
+
+@dataclass(frozen=True)
+class Relaying:
+    """A smarthost and the relay to it.
+
+    Attributes:
+        smarthost: what aiosmtpd's `Debugging` printed so far: every mail that it took.
+        queues: what the documented command line lists.
+    """
+
+    smarthost: Callable[[], str]
+    queues: Callable[[], list[dict[str, Any]]]
 
 
 def free_ports(count: int) -> list[int]:
@@ -123,6 +140,21 @@ class NativeTarget:
     def signal_worker(self, pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
+    @contextlib.contextmanager
+    def relaying(self) -> Iterator[Relaying]:
+        (port,) = free_ports(1)
+        address, printed = f"127.0.0.1:{port}", self._log.with_name("smarthost.log")
+        env = {**self._env, "RELAY_URL": f"smtp://{address}", "PYTHONUNBUFFERED": "1", **AT_ONCE}
+        with contextlib.ExitStack() as stack:
+            for command in (["aiosmtpd", "-n", "-l", address], ["services.smtp", "relay"]):
+                log = stack.enter_context((self._log if "relay" in command else printed).open("ab"))
+                relay = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=env, stdout=log, stderr=log)
+                stack.callback(relay.wait)
+                stack.callback(relay.kill)
+            yield Relaying(printed.read_text, lambda: json.loads(self._command("queues", "--json")))
+            relay.send_signal(signal.SIGTERM)
+            assert relay.wait(STOP_TIMEOUT) == 0, self.log()
+
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
@@ -139,6 +171,7 @@ class ComposeTarget:
         self._ports = dict(zip(PORT_SETTINGS, free_ports(len(PORT_SETTINGS)), strict=True))
         self.smtp, self.echo = self.address("smtp"), self.address("echo")
         self._env = {**os.environ, **_settings(self._ports)}
+        self._project = project
         self._compose = ["docker", "compose", "--env-file", os.devnull, "--project-name", project]
 
     def address(self, service: str) -> Address:
@@ -157,7 +190,7 @@ class ComposeTarget:
 
     def down(self) -> None:
         subprocess.run(
-            [*self._compose, "down", "--volumes", "--remove-orphans", "--timeout", "45"],
+            [*self._compose, "--profile", "relay", "down", "--volumes", "--remove-orphans", "--timeout", "45"],
             cwd=ROOT,
             env=self._env,
             check=True,
@@ -172,6 +205,35 @@ class ComposeTarget:
 
     def signal_worker(self, pid: int, number: signal.Signals) -> None:
         self._exec("python", "-c", f"import os; os.kill({pid}, {number.value})")
+
+    @contextlib.contextmanager
+    def relaying(self) -> Iterator[Relaying]:
+        """The smarthost is a container of the relay's image, in its networks, with another command."""
+        smarthost = f"{self._project}-smarthost"
+        env = {**self._env, "RELAY_URL": f"smtp://{smarthost}:2525", **AT_ONCE}
+        relay = [*self._compose, "--profile", "relay"]
+        sink = ["--name", smarthost, "--env", "PYTHONUNBUFFERED=1", "relay"]
+        listen = ["python", "-m", "aiosmtpd", "-n", "-l", "0.0.0.0:2525"]
+
+        def run(*command: str, check: bool = True) -> str:
+            return subprocess.run(
+                command, cwd=ROOT, env=env, check=check, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            ).stdout
+
+        try:
+            run(*relay, "build", "relay")
+            run(*relay, "run", "--detach", "--no-deps", *sink, *listen)
+            run(*relay, "up", "--detach", "--no-deps", "--wait", "relay")
+            yield Relaying(
+                lambda: run("docker", "logs", smarthost),
+                lambda: json.loads(self._exec("python", "-m", "services.smtp", "queues", "--json")),
+            )
+            run(*relay, "stop", "relay")
+            container = run(*relay, "ps", "--all", "--quiet", "relay").strip()
+            assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", container).strip() == "0", self.log()
+        finally:
+            run("docker", "rm", "--force", smarthost, check=False)
+            run(*relay, "rm", "--force", "--stop", "relay", check=False)
 
     def log(self) -> str:
         done = subprocess.run(
