@@ -229,8 +229,8 @@ class ComposeTarget:
                 lambda: json.loads(self._exec("python", "-m", "services.smtp", "queues", "--json")),
             )
             run(*relay, "stop", "relay")
-            container = run(*relay, "ps", "--all", "--quiet", "relay").strip()
-            assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", container).strip() == "0", self.log()
+            code = run("docker", "inspect", "--format", "{{.State.ExitCode}}", f"{self._project}-relay-1").strip()
+            assert code == "0", self.log()
         finally:
             run("docker", "rm", "--force", smarthost, check=False)
             run(*relay, "rm", "--force", "--stop", "relay", check=False)
