@@ -79,7 +79,6 @@ class LMDBStore:
         """See `SessionStore.save`."""
         check_ttl(ttl)
         self._write(self._replace, key, state, ttl, append, truncate)
-        self._seen.forget()
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""
@@ -178,6 +177,7 @@ class LMDBStore:
                 txn.put(session, encode_record(Record(state, size, 0, index), self._clock() + ttl))
         except FAILURES as error:
             raise self._table.failed(error) from error
+        self._seen.saved(key, size)
 
     def _bury(self, key: str, state: bytes, ttl: float) -> None:
         session = session_key(key)

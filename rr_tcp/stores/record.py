@@ -112,10 +112,11 @@ def check_key(key: str) -> None:
 
 
 class SeenBulk:
-    """Remembers how much bulk data the session had when it was last loaded.
+    """Remembers how much bulk data the session of the event that is handled has.
 
-    A session can expire between the `load` and the `save` of one event. Saving then would make a session whose state
-    speaks of bulk data that is gone, so that a mail would lose its beginning: it is refused instead.
+    A session can expire between the `load` and a `save` of one event, or between two of its saves. Saving then would
+    make a session whose state speaks of bulk data that is gone, so that a mail would lose its beginning: it is refused
+    instead.
     """
 
     __slots__ = ("_key", "_size")
@@ -128,15 +129,19 @@ class SeenBulk:
         """A session was loaded."""
         self._key, self._size = key, bulk_size
 
+    def saved(self, key: str, bulk_size: int) -> None:
+        """A session was saved; its event may save more. One that was not loaded before is none's."""
+        self._size = bulk_size if key == self._key else 0
+
     def forget(self) -> None:
-        """The session was saved, ended or deleted: it is not what was loaded any more."""
+        """The session was ended or deleted: it is not what was loaded any more."""
         self._size = 0
 
     def check(self, key: str, bulk_size: int) -> None:
         """A session that has `bulk_size` bytes in the store is about to be saved on top of them.
 
         Raises:
-            SessionStoreError: it had more when it was loaded.
+            SessionStoreError: it had more when it was loaded or saved last.
         """
         if key == self._key and bulk_size < self._size:
             raise SessionStoreError(

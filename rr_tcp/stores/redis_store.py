@@ -107,7 +107,7 @@ class RedisStore:
         size, stored = (len(append), replies[2]) if truncate else replies[:2]
         if not truncate:
             self._seen.check(key, size - len(append))
-        self._seen.forget()
+        self._seen.saved(key, size)
         if stored != size:
             raise wrong_bulk(key, stored, size)
 

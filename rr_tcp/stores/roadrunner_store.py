@@ -106,7 +106,7 @@ class RoadRunnerStore:
         items[_record_key(key)] = encode_record(record, until)
         with self._calls():
             self._kv.set_many(items, CHUNK_LIFE * ttl if append else ttl)
-        self._seen.forget()
+        self._seen.saved(key, record.bulk_size)
         if truncate:
             self._delete(_chunk_keys(key, old))
 

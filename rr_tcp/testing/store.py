@@ -33,7 +33,7 @@ class MemorySessionStore:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._writes = 0
-        self._loaded = "", 0  # the last key that was loaded, and how much bulk data it had
+        self._loaded = "", 0  # the last key that was loaded, and how much bulk data it has
 
     def load(self, key: str) -> StoredSession | None:
         """See `SessionStore.load`."""
@@ -48,8 +48,9 @@ class MemorySessionStore:
         bulk = b"" if truncate or entry is None or entry.closed else entry.bulk
         if not truncate and self._loaded[0] == key and len(bulk) < self._loaded[1]:
             raise SessionStoreError(f"the time of session {key} was over while its event was handled")
-        self._loaded = "", 0
-        self._put(key, _Entry(state, bulk + append, closed=False, expires=self._clock() + ttl))
+        bulk += append
+        self._loaded = (key, len(bulk)) if self._loaded[0] == key else ("", 0)
+        self._put(key, _Entry(state, bulk, closed=False, expires=self._clock() + ttl))
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""

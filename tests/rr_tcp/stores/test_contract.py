@@ -171,6 +171,19 @@ def test_a_session_that_expires_while_its_event_is_handled_is_not_saved_without_
         store.save(key, b"in DATA", ttl=TTL, append=b"second half")
 
 
+def test_a_session_that_expires_between_two_saves_of_its_event_is_not_saved_without_its_beginning(
+    backend: Backend, key: str
+) -> None:
+    """An event with much bulk data sends it to the store on the way."""
+    store = backend.store
+    store.save(key, b"in DATA", ttl=TTL)
+    assert store.load(key) is not None
+    store.save(key, b"in DATA", ttl=TTL, append=b"first half, ")
+    backend.lapse(key)
+    with pytest.raises(SessionStoreError, match="time of session"):
+        store.save(key, b"in DATA", ttl=TTL, append=b"second half")
+
+
 def test_an_expired_session_that_nobody_loaded_starts_afresh(backend: Backend, key: str) -> None:
     store = backend.store
     store.save(key, b"one", ttl=TTL, append=b"old")
