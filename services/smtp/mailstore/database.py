@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -85,6 +86,7 @@ class Database:
         self.path = path
         self._create = create
         self._held: _Held | None = None
+        self._log_in_doubt = False
 
     @property
     def connection(self) -> sqlite3.Connection | None:
@@ -116,10 +118,34 @@ class Database:
                 if held.connection.in_transaction:
                     held.connection.execute("ROLLBACK")
                 raise
+            self._flush(held)
+
+    def _flush(self, held: _Held) -> None:
+        try:
+            flush(held.log)
+        except OSError as error:
+            self._log_in_doubt = True
             try:
-                flush(held.log)
-            except OSError as error:
+                self._empty_log(held.connection)
+            except sqlite3.Error:
                 raise self._failed(error, "written") from error
+            log.warning("the log of the mail store %s could not be flushed: %s. Its mails are safe", self.path, error)
+
+    def _empty_log(self, connection: sqlite3.Connection) -> None:
+        """Moves all commits to the file, for good, so that the log begins anew.
+
+        After a flush that failed, the next one says nothing of what the first one should have written: Linux tells an
+        error once, and takes the pages for written. What is in the log is committed all the same, and every later
+        commit stands on it. SQLite, which has a descriptor of its own, may learn of the error in its first try.
+        """
+        empty = "PRAGMA wal_checkpoint(TRUNCATE)"
+        try:
+            busy, *_ = connection.execute(empty).fetchone()
+        except sqlite3.OperationalError:
+            busy, *_ = connection.execute(empty).fetchone()
+        if busy:
+            raise sqlite3.OperationalError("a flush of its log failed, and another process keeps it from being emptied")
+        self._log_in_doubt = False
 
     @contextlib.contextmanager
     def _use(self, purpose: str) -> Iterator[_Held]:
@@ -141,7 +167,7 @@ class Database:
 
     def _failed(self, error: sqlite3.Error | OSError, purpose: str) -> MailStoreError:
         self.close()
-        if isinstance(error, sqlite3.Error) and _kind(error) == sqlite3.SQLITE_FULL:
+        if _is_full(error):
             return MailStoreFullError(
                 f"the mail store {self.path} is full: {error}. Make space on its disk, or remove mails "
                 "(`python -m services.smtp prune`)"
@@ -202,6 +228,8 @@ class Database:
             connection.executescript(_SETTINGS)
             self._check(connection)
             names, files = names_of(self.path), self._check_files(path, before)
+            if self._log_in_doubt:
+                self._empty_log(connection)
             return _Held(connection, names, files, os.open(names.log, os.O_RDONLY))
         except BaseException:
             connection.close()
@@ -267,6 +295,12 @@ def _claim(path: Path) -> None:
                 "store open: end all processes that use it, they save what is in the log, and try again"
             )
         time.sleep(0.01)
+
+
+def _is_full(error: sqlite3.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return _kind(error) == sqlite3.SQLITE_FULL
 
 
 def _kind(error: sqlite3.Error) -> int | None:
