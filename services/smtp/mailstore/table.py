@@ -57,8 +57,11 @@ def found(database: Database, connection: sqlite3.Connection, mail_id: str) -> M
 
 
 def next_seq(connection: sqlite3.Connection) -> int:
-    """A place for a new mail, which no mail ever had, once `insert` took it in the same transaction."""
-    [last] = connection.execute("SELECT last FROM total").fetchone()
+    """A place for a new mail, which no mail ever had, once `insert` took it in the same transaction.
+
+    A process of version 1 that has the file open since before it was migrated takes places without telling `total`.
+    """
+    [last] = connection.execute("SELECT max(last, (SELECT coalesce(max(seq), 0) FROM mail)) FROM total").fetchone()
     return int(last) + 1
 
 
@@ -97,10 +100,10 @@ def check_room(connection: sqlite3.Connection, room: int | None) -> None:
 
 
 def remove(connection: sqlite3.Connection, seq: int, size: int) -> None:
-    """Removes a mail, from all queues too; not its text."""
-    connection.execute("DELETE FROM mail WHERE seq = ?", (seq,))
-    connection.execute("DELETE FROM handed_out WHERE mail = ?", (seq,))
-    connection.execute("UPDATE total SET mails = mails - 1, size = size - ?", (size,))
+    """Removes a mail, from all queues too; not its text. Does nothing where another process did it already."""
+    if connection.execute("DELETE FROM mail WHERE seq = ?", (seq,)).rowcount == 1:
+        connection.execute("DELETE FROM handed_out WHERE mail = ?", (seq,))
+        connection.execute("UPDATE total SET mails = mails - 1, size = size - ?", (size,))
 
 
 def last_position(connection: sqlite3.Connection) -> str:

@@ -104,6 +104,22 @@ def test_workers_that_open_it_at_once_bring_it_up_to_date_once(path: Path) -> No
         assert list(pool.map(opened, range(8))) == [[0, 1, 2]] * 8
 
 
+def test_a_worker_of_the_first_version_that_goes_on_writing_keeps_no_other_from_it(path: Path) -> None:
+    """It opened the file before, and looks at the version when it opens it only."""
+    with contextlib.closing(SqliteMailStore(path)) as store:
+        store.open()
+        with contextlib.closing(sqlite3.connect(path)) as old, old:
+            columns = "id, mail_from, rcpt_tos, size, received_at, peer, sha256, helo, mail_options, rcpt_options"
+            old.execute(
+                f"INSERT INTO mail ({columns}, content) SELECT ?, {columns.removeprefix('id, ')}, content "  # noqa: S608 - constants
+                "FROM mail WHERE id = ?",
+                (mail_id(3), mail_id(1)),
+            )
+        add(store, 4)
+        assert numbers(store) == [0, 1, 2, 3, 4]
+        assert text_of(store, 3) == TEXTS[1]
+
+
 def test_a_step_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "_VERSION_2", (*schema._VERSION_2, "NONSENSE"))
     with pytest.raises(MailStoreError, match="NONSENSE"):
