@@ -83,7 +83,7 @@ class MaildirStore:
     def add(self, envelope: MailEnvelope, pieces: Iterable[bytes]) -> MailInfo:
         """See `MailStore.add`."""
         self.open()
-        if (known := self._row(envelope.id)) is not None:
+        if (known := self._row(envelope.id)) is not None and self._completed(known):
             return known
         name, measured = _name_of(envelope), Measured(pieces)
         try:
@@ -205,6 +205,15 @@ class MaildirStore:
             with contextlib.suppress(FileNotFoundError):
                 (self._path / "tmp" / name).rename(self._path / "new" / name)
             sync_directory(self._path / "new")
+
+    def _completed(self, info: MailInfo) -> bool:
+        """Takes the steps of `add` that whoever added the mail may not have taken; False when its file is gone."""
+        if self._find(info) is None:
+            self._forget([(table.place(info.position), info.id, info.size)])
+            return False
+        self._publish(_name_of(info))
+        with self._database.writing():  # flushes what made the mail known
+            return True
 
     def _recover(self) -> None:
         """Moves on what others left in `tmp/`: mails that entered the index. Abandoned files go."""

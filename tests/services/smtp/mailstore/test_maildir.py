@@ -122,6 +122,23 @@ def test_a_text_that_somebody_changed_is_an_error(store: MaildirStore, path: Pat
         list(store.read(mail_id(0)))
 
 
+def watch_flushes(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+    """What is flushed from now on: each time the file, and what was in `new` then."""
+    flushed: list[tuple[str, list[str]]] = []
+
+    def watch(flush: Callable[[int], None]) -> Callable[[int], None]:
+        def watched(descriptor: int) -> None:
+            flush(descriptor)
+            name = Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(path)
+            flushed.append((str(name), [file.name for file in files(path, "new")]))
+
+        return watched
+
+    monkeypatch.setattr(os, "fsync", watch(os.fsync))
+    monkeypatch.setattr(os, "fdatasync", watch(os.fdatasync))
+    return flushed
+
+
 def crash(store: MaildirStore, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Adds a mail and dies before a step: nothing after it happens, no clearing up either."""
 
@@ -151,6 +168,43 @@ def test_a_mail_whose_writer_died_before_the_last_step_is_whole_and_moves_on(
         assert text_of(next_one) == TEXT
 
 
+def test_a_mail_that_is_added_again_is_for_good(
+    store: MaildirStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who added it first may have died before its name was in `new`, or before the index was flushed."""
+    crash(store, monkeypatch, "_publish")
+    flushed = watch_flushes(path, monkeypatch)
+    assert add(store).size == len(TEXT)
+    [file] = files(path, "new")
+    assert file.read_bytes() == TEXT
+    assert [name for name, _ in flushed] == ["new", f"{INDEX}-wal"]
+
+
+def test_a_mail_whose_file_is_gone_is_stored_when_it_is_added_again(store: MaildirStore, path: Path) -> None:
+    add(store)
+    files(path, "new")[0].unlink()
+    add(store)
+    assert text_of(store) == TEXT
+    assert store.count() == Counts(1, len(TEXT))
+
+
+def test_mails_that_two_workers_prune_at_the_same_time_are_counted_once(
+    store: MaildirStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        add(store, number)
+    find = store._files
+    with contextlib.closing(MaildirStore(path)) as other:
+
+        def other_is_faster() -> dict[str, Path]:
+            other.prune(keep=1)
+            return find()
+
+        monkeypatch.setattr(store, "_files", other_is_faster)
+        store.prune(keep=1)
+    assert store.count() == Counts(1, len(TEXT))
+
+
 def test_what_never_entered_the_index_is_no_mail_and_goes_after_a_time(
     store: MaildirStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,18 +226,7 @@ def test_the_text_and_its_name_are_flushed_before_it_is_acknowledged(
 ) -> None:
     """The text before it enters the index, the name in `new` after it was moved there."""
     store.open()
-    flushed: list[tuple[str, list[str]]] = []
-
-    def watch(flush: Callable[[int], None]) -> Callable[[int], None]:
-        def watched(descriptor: int) -> None:
-            flush(descriptor)
-            name = Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(path)
-            flushed.append((str(name), [file.name for file in files(path, "new")]))
-
-        return watched
-
-    monkeypatch.setattr(os, "fsync", watch(os.fsync))
-    monkeypatch.setattr(os, "fdatasync", watch(os.fdatasync))
+    flushed = watch_flushes(path, monkeypatch)
     add(store)
     [file] = files(path, "new")
     assert flushed == [(f"tmp/{file.name}", []), (f"{INDEX}-wal", []), ("new", [file.name])]
