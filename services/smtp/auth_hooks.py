@@ -13,12 +13,11 @@ line of the method happened once. What it did to the world outside (a log, a dat
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import traceback
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
 from aiosmtpd.smtp import MISSING, AuthResult, Envelope, LoginPassword, Session
@@ -28,11 +27,11 @@ from services.smtp.attributes import decode_attributes, encode_attributes
 from services.smtp.auth import MAX_CHALLENGES, Challenge, Exchange
 from services.smtp.authentication import Authentication
 from services.smtp.errors import HandlerFaultError
+from services.smtp.foreign import Failure, settle
 from services.smtp.hook_calls import adopt_session
 from services.smtp.hook_state import envelope_attributes, make_envelope, make_session
-from services.smtp.hooks import Hooks, HookServer, is_cancelled
+from services.smtp.hooks import Hooks, HookServer
 from services.smtp.limits import AUTH_LINE
-from services.smtp.named import FAILURES
 from services.smtp.replies import Reply
 from services.smtp.state import SmtpState
 
@@ -148,16 +147,14 @@ async def consult_auth(
 
 async def _run(hooks: Hooks, authentication: Authentication, server: AuthServer, exchange: Exchange) -> _Outcome:
     """One run. What the hooks raise never leaves it, as it could quote a password, and neither does its message."""
-    try:
-        return await _ask(hooks, authentication, server, exchange)
-    except (_Suspended, BaseExceptionGroup, *FAILURES) as error:
-        if server.challenge is not None and not isinstance(error, asyncio.CancelledError):
-            return server.challenge  # also when the method made another error of the end of its run
-        if is_cancelled():
-            raise
-        server.session.authenticated = None
-        _log_failure(f"AUTH {exchange.mechanism}", error)
-        return await _failed(hooks, error)
+    outcome = await settle(_ask(hooks, authentication, server, exchange))
+    if not isinstance(outcome, Failure):
+        return outcome
+    if server.challenge is not None:
+        return server.challenge  # also when the method made another error of the end of its run
+    server.session.authenticated = None
+    _log_failure(f"AUTH {exchange.mechanism}", outcome.error)
+    return await _failed(hooks, outcome.error)
 
 
 async def _ask(hooks: Hooks, authentication: Authentication, server: AuthServer, exchange: Exchange) -> _Outcome:
@@ -241,14 +238,15 @@ def _pushed_refusal(server: AuthServer) -> Reply:
 async def _failed(hooks: Hooks, error: BaseException) -> Reply:
     if hooks.on_exception is None or not isinstance(error, Exception):
         return replies.AUTH_UNAVAILABLE
-    try:
-        reply = Reply.parse(await hooks.on_exception(error)).with_status()
-    except FAILURES as failure:
-        if is_cancelled():
-            raise
-        _log_failure("handle_exception, called for an error of AUTH,", failure)
+    outcome = await settle(_explain(hooks.on_exception, error))
+    if isinstance(outcome, Failure):
+        _log_failure("handle_exception, called for an error of AUTH,", outcome.error)
         return replies.AUTH_UNAVAILABLE
-    return replies.AUTH_UNAVAILABLE if reply.positive else reply
+    return replies.AUTH_UNAVAILABLE if outcome.positive else outcome
+
+
+async def _explain(on_exception: Callable[..., Awaitable[object]], error: Exception) -> Reply:
+    return Reply.parse(await on_exception(error)).with_status()
 
 
 def _log_failure(what: str, error: BaseException) -> None:

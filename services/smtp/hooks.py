@@ -28,7 +28,6 @@ What holds for hooks (aiosmtpd 1.4.6, "Concepts: handlers"), and what differs on
 from __future__ import annotations
 
 import argparse
-import asyncio
 import functools
 import inspect
 import logging
@@ -42,7 +41,8 @@ from aiosmtpd.smtp import MISSING, Envelope, Session
 from rr_tcp import ConfigurationError
 from services.smtp import replies
 from services.smtp.errors import HandlerFaultError
-from services.smtp.named import FAILURES, import_named, make_named
+from services.smtp.foreign import Failure, settle
+from services.smtp.named import import_named, make_named
 from services.smtp.replies import Reply
 from services.smtp.settings import SmtpSettings
 
@@ -214,33 +214,40 @@ class Hooks:
     async def ask(self, command: str, session: Session, envelope: Envelope, *arguments: Any) -> Reply | None:
         """The reply of a hook, with an enhanced status code where one belongs, or that to one that failed.
 
-        Never raises, unless the task in which it runs is cancelled.
+        Never raises, unless the event is cancelled.
 
         Returns:
             None when the hook returned aiosmtpd's MISSING: what SMTP has is to be carried out, as without the hook.
         """
+        outcome = await settle(self._ask(command, session, envelope, arguments))
+        return await self._failed(command, outcome.error) if isinstance(outcome, Failure) else outcome
+
+    async def _ask(
+        self, command: str, session: Session, envelope: Envelope, arguments: tuple[object, ...]
+    ) -> Reply | None:
         server = HookServer(self, session, envelope)
-        try:
-            status = await self._methods[command](server, session, envelope, *arguments)
-            if status is MISSING:
-                return None
-            return _as_reply(command, server.complete(status))
-        except FAILURES as error:  # a hook is foreign code; its failure has a reply of its own
-            if is_cancelled():
-                raise
-            return await self._failed(command, error)
+        status = await self._methods[command](server, session, envelope, *arguments)
+        return None if status is MISSING else _as_reply(command, server.complete(status))
 
     async def _failed(self, command: str, error: BaseException) -> Reply:
         if self.on_exception is None or not isinstance(error, Exception):
             log.error("the hook %s%s failed", _PREFIX, command, exc_info=error)
             return replies.HANDLER_FAILED
-        try:
-            return _as_reply(command, await self.on_exception(error))
-        except FAILURES:
-            if is_cancelled():
-                raise
-            log.exception("the hook %sexception failed, called for an error of %s%s", _PREFIX, _PREFIX, command)
-            return replies.HANDLER_FAILED
+        outcome = await settle(self._explain(command, self.on_exception, error))
+        if not isinstance(outcome, Failure):
+            return outcome
+        log.error(
+            "the hook %sexception failed, called for an error of %s%s",
+            _PREFIX,
+            _PREFIX,
+            command,
+            exc_info=outcome.error,
+        )
+        return replies.HANDLER_FAILED
+
+    @staticmethod
+    async def _explain(command: str, on_exception: Callable[..., Awaitable[object]], error: Exception) -> Reply:
+        return _as_reply(command, await on_exception(error))
 
 
 async def _process_message(
@@ -286,12 +293,6 @@ def _check_called(handler: object, *, auth: bool, authenticator: object | None) 
         )
     if "authenticator" in for_auth and authenticator is None:
         raise ConfigurationError(f"{what}authenticator. Name what it is in SMTP_AUTHENTICATOR")
-
-
-def is_cancelled() -> bool:
-    """Whether the task itself is to end, as on Ctrl-C, and not something that a hook waits for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _as_reply(command: str, status: object) -> Reply:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
 import inspect
 import shlex
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from rr_tcp import ConfigurationError
-
-FAILURES: Final = (Exception, asyncio.CancelledError, SystemExit)
-"""What foreign code may raise without ending the worker. KeyboardInterrupt is meant for the worker."""
+from services.smtp.foreign import FAILURES
 
 
 def import_named(setting: str, text: str, accepted: str) -> tuple[Callable[..., Any], tuple[str, ...]]:

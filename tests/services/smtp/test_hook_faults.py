@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,10 @@ def test_handle_exception_answers_for_a_hook_that_fails(caplog: pytest.LogCaptur
     assert "LookupError: even this" in caplog.text
 
 
+class Panic(BaseException):
+    """As extensions in Rust raise it: no `Exception`."""
+
+
 class Ending:
     """Ends in ways that are no `Exception`."""
 
@@ -74,6 +79,13 @@ class Ending:
                 waiting = asyncio.ensure_future(asyncio.sleep(60))
                 waiting.cancel()
                 await waiting
+            case "itself":
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await asyncio.sleep(60)
+            case "panic":
+                raise Panic
             case "3xx":
                 return "354 go on"
             case "long":
@@ -81,7 +93,7 @@ class Ending:
         return "250 OK"
 
 
-@pytest.mark.parametrize("reason", ["exit", "cancelled", "3xx", "long"])
+@pytest.mark.parametrize("reason", ["exit", "cancelled", "itself", "panic", "3xx", "long"])
 def test_a_hook_that_ends_in_another_way_is_451_and_costs_neither_session_nor_worker(
     reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -102,22 +114,61 @@ def test_a_handle_exception_that_ends_in_another_way_is_451_too(caplog: pytest.L
     assert "the hook handle_exception failed" in caplog.text
 
 
-class CancellingItself:
+class CancellingTheEvent:
     async def handle_NOOP(self, server: Any, session: Any, envelope: Any, arg: str | None) -> str:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
         await asyncio.sleep(60)
         return "250 never"
 
 
-def test_a_hook_that_cancels_the_task_of_its_event_costs_the_session() -> None:
+def test_a_hook_whose_event_is_cancelled_costs_the_session() -> None:
     """So does Ctrl-C, which cancels it from outside: swallowed, the worker would not end."""
-    with Service(SETTINGS, CancellingItself(), CancellingItself()) as service:
+    with Service(SETTINGS, CancellingTheEvent(), CancellingTheEvent()) as service:
         client = service.client()
         assert codes(client.send(HELLO, b"NOOP\r\n")) == [250, 421]
         assert client.closed
         assert codes(service.client().send(HELLO)) == [250]
+
+
+class Grouping:
+    """Its TaskGroups fail. Before Python 3.13, the task in which one did stays one that is to be cancelled."""
+
+    async def handle_NOOP(self, server: Any, session: Any, envelope: Any, arg: str | None) -> str:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._fail())
+        return "250 never"
+
+    async def handle_RSET(self, server: Any, session: Any, envelope: Any) -> str:
+        with contextlib.suppress(BaseExceptionGroup):
+            await self.handle_NOOP(server, session, envelope, None)
+        return "250 OK"
+
+    async def handle_VRFY(self, server: Any, session: Any, envelope: Any, address: str) -> str:
+        if address == "raise":
+            raise LookupError
+        try:
+            async with asyncio.timeout(0):
+                await asyncio.sleep(60)
+        except TimeoutError:
+            return "250 in time"
+        return "250 never"
+
+    async def _fail(self) -> None:
+        raise LookupError
+
+
+@pytest.mark.parametrize("first", [b"NOOP", b"RSET"])
+def test_a_task_group_that_fails_in_a_hook_costs_neither_the_mail_before_it_nor_the_hooks_behind(first: bytes) -> None:
+    """A stored mail that is not answered is sent again."""
+    with Service(SETTINGS, Grouping(), Grouping()) as service:
+        client = service.client()
+        commands = first + b"\r\nVRFY raise\r\nVRFY wait\r\nHELP\r\n"
+        replies = client.send(HELLO + envelope() + b"text\r\n.\r\n" + commands)
+        assert codes(replies) == [250, 250, 250, 354, 250, 451 if first == b"NOOP" else 250, 451, 250, 214]
+        assert b"250 2.0.0 in time" in replies
+        assert len(service.mails) == 1
+        assert codes(client.send(b"QUIT\r\n")) == [221]
 
 
 class Unsavable:
