@@ -165,12 +165,15 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         auth = self._authentication.policy(connection.server, hooks)
         return SmtpEngine(connection.state, self._settings, new_id=self._new_id, auth=auth)
 
-    @staticmethod
     def _decisions(
-        connection: Connection[SmtpState], engine: SmtpEngine, delivery: Delivery, data: bytes
+        self, connection: Connection[SmtpState], engine: SmtpEngine, delivery: Delivery, data: bytes
     ) -> Iterator[Decision]:
         """The events that need an answer; the text of mails goes to the connection's bulk data on the way."""
+        limits = self._settings.limits
+        most = limits.commands_at_once + limits.recipients
         for start in range(0, len(data), SLICE):
+            if engine.unsent > most and not engine.closing:  # commands that are no events, such as HELP
+                engine.end(replies.TOO_MANY_COMMANDS_AT_ONCE)
             engine.receive_data(data[start : start + SLICE])
             while (event := engine.next_event()) is not None:
                 match event:
@@ -180,6 +183,8 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
                         connection.clear_bulk()
                     case Message() if delivery.full:
                         engine.reply(replies.TOO_MANY_AT_ONCE)
+                    case _ if engine.unsent > most:
+                        engine.reply(replies.TOO_MANY_COMMANDS_AT_ONCE)
                     case _:
                         yield event
 

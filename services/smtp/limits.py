@@ -78,6 +78,9 @@ class Limits:
         messages_at_once: mails that end in one event; the next one ends the session (421). A client that waits for the
             354 of each mail, as RFC 2920 section 3.1 demands, ends one per event. Each is flushed to the disk, and
             meanwhile the worker serves nobody else.
+        commands_at_once: replies to one event, beside those to the recipients of a mail; more end the session (421). A
+            client that pipelines waits after DATA for the reply. One that never reads can send millions of commands as
+            one event, and the worker would be killed for the time that they take.
     """
 
     message: int = 10 * 1024 * 1024
@@ -87,3 +90,4 @@ class Limits:
     auth_failures: int = 3
     mails: int = 1000
     messages_at_once: int = 20
+    commands_at_once: int = 10_000

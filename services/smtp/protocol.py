@@ -78,6 +78,11 @@ class SmtpEngine:
         """Whether the connection is to be closed once `data_to_send` is sent."""
         return self.state.closed
 
+    @property
+    def unsent(self) -> int:
+        """How many replies `data_to_send` has to return."""
+        return len(self._output)
+
     def data_to_send(self) -> bytes:
         """The replies since the last call."""
         data = b"".join(self._output)

@@ -139,6 +139,9 @@ TOO_MANY_MAILS: Final = Reply.of(421, "4.7.0", "Too many mails in one session, c
 TOO_MANY_AT_ONCE: Final = Reply.of(
     421, "4.7.0", "Too many mails at once, connect again and wait for each reply to DATA"
 )
+TOO_MANY_COMMANDS_AT_ONCE: Final = Reply.of(
+    421, "4.7.0", "Too many commands at once, connect again and wait for replies"
+)
 BARE_LINE_FEED: Final = Reply.of(421, "4.7.0", "Lines must end in CR LF, not in a bare LF; closing the connection")
 NO_SMTP_CLIENT: Final = Reply.of(421, "4.7.0", "This is an SMTP server, closing the connection")
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from services.smtp.app import SLICE
 from services.smtp.limits import COMMAND_LINE, COMMAND_LINES, Limits
 from services.smtp.settings import SmtpSettings
 from tests.services.smtp.corpus import envelope
@@ -166,6 +167,40 @@ def test_the_limit_per_event_holds_for_mails_that_hooks_refuse() -> None:
     with Service(settings, Refusing(), Refusing()) as service:
         replies = service.client().send(HELLO + (envelope() + b".\r\n") * 3)
         assert codes(replies) == [250, *[250, 250, 354, 550] * 2, 250, 250, 354, 421]
+
+
+@pytest.mark.parametrize("command", [b"NOOP\r\n", b"HELP\r\n", b"EHLO c\r\n", b"VRFY a\r\n", b"RSET\r\n"])
+def test_commands_in_one_event_are_limited_however_many_come(command: bytes) -> None:
+    """They keep the worker from everybody else, and a hundred thousand of them would be answered in seconds."""
+    settings = limited(commands_at_once=50)
+    with Service(settings) as service:
+        client = service.client()
+        answers = codes(client.send(HELLO, command * 200_000))
+        assert answers[-1] == 421
+        assert set(answers[:-1]) <= {250, 252, 214}
+        assert len(answers) <= SLICE // len(command) + 3
+        assert client.closed
+    with Service(settings) as service:
+        assert set(codes(service.client().send(HELLO, *[command * 50] * 3))) <= {250, 252, 214}
+
+
+def test_the_recipients_of_one_mail_are_never_too_many_commands() -> None:
+    settings = limited(commands_at_once=3, recipients=100)
+    mail = b"MAIL FROM:<a@b>\r\n" + b"RCPT TO:<c@d>\r\n" * 100 + b"DATA\r\n.\r\n"
+    with Service(settings) as service:
+        assert codes(service.client().send(HELLO, mail))[-1] == 250
+        assert codes(service.client().send(HELLO, mail, mail))[-1] == 250
+        assert codes(service.client().send(HELLO, mail + mail))[-1] == 421
+        assert len(service.mails) == 4
+
+
+def test_a_mail_over_the_limit_of_commands_is_refused_and_those_before_are_kept() -> None:
+    settings = limited(commands_at_once=4, recipients=3)
+    with Service(settings) as service:
+        replies = service.client().send(HELLO, (envelope() + b".\r\n") * 3)
+        assert codes(replies) == [250, *[250, 250, 354, 250] * 2, 421]
+        assert b"Too many commands at once" in replies
+        assert len(service.mails) == 2
 
 
 def test_the_defaults_are_what_rfc_5321_asks_for_or_more() -> None:
