@@ -19,6 +19,9 @@ a container it means nothing to anybody."""
 MAIL_STORE: Final = "sqlite:///var/mail.db"
 """A file under the working directory: mail that was acknowledged must outlast a reboot, which /tmp may not."""
 
+LARGEST_NUMBER: Final = 2**63 - 1
+"""What the databases of the mail stores can count to."""
+
 
 @dataclass(frozen=True, slots=True)
 class SmtpSettings:
@@ -105,7 +108,7 @@ def _optional(env: Mapping[str, str], name: str, what: str) -> int | None:
     return positive(env, name, 1000, what) if env.get(name) else None
 
 
-def positive(env: Mapping[str, str], name: str, default: int, what: str, *, most: int | None = None) -> int:
+def positive(env: Mapping[str, str], name: str, default: int, what: str, *, most: int = LARGEST_NUMBER) -> int:
     """A setting that is a whole number above 0; empty is unset.
 
     Args:
@@ -119,10 +122,10 @@ def positive(env: Mapping[str, str], name: str, default: int, what: str, *, most
         ConfigurationError: it is none.
     """
     value = env.get(name) or str(default)
-    digits = value.isascii() and value.isdecimal()
-    if not digits or int(value) < 1 or (most is not None and int(value) > most):
-        allowed = "above 0" if most is None else f"from 1 to {most}"
-        raise ConfigurationError(f"{name} is {value!r}: give the {what}, a whole number {allowed}, e.g. {default}")
+    digits = value.isascii() and value.isdecimal() and len(value) <= len(str(LARGEST_NUMBER))
+    if not digits or not 1 <= int(value) <= most:
+        allowed = "above 0" if most == LARGEST_NUMBER else f"from 1 to {most}"
+        raise ConfigurationError(f"{name} is {value!r:.100}: give the {what}, a whole number {allowed}, e.g. {default}")
     return int(value)
 
 

@@ -57,6 +57,8 @@ def test_every_setting_has_a_variable() -> None:
         ("SMTP_MAX_SIZE", "-1"),
         ("SMTP_MAX_SIZE", "134217729"),
         ("SMTP_MAX_SIZE", "\u0661"),
+        ("SMTP_MAX_SIZE", "9" * 23),
+        ("MAIL_KEEP", str(2**63)),
         ("SMTP_MAX_RECIPIENTS", "none"),
         ("MAIL_MAX_BYTES", "1G"),
         ("MAIL_KEEP", "0"),
