@@ -136,8 +136,9 @@ async def consult_auth(
     if isinstance(outcome, Challenge):
         exchange.remembered = server.remembered
         return outcome
+    attributes = envelope_attributes(envelope)  # before anybody is authenticated: it may be a fault
     adopt_session(state, session, peer, positive=outcome.positive)
-    state.envelope_attributes = envelope_attributes(envelope)
+    state.envelope_attributes = attributes
     if state.authenticated:
         state.user = _user_name(session)
     elif outcome.positive:

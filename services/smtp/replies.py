@@ -70,14 +70,17 @@ class Reply:
         return 200 <= self.code < 300
 
     def with_status(self) -> Reply:
-        """A hook's reply with an enhanced status code: its own, or `x.0.0`. ENHANCEDSTATUSCODES promises them.
+        """A hook's reply with an enhanced status code: its own, or `x.0.0`.
+
+        ENHANCEDSTATUSCODES promises one, of the reply's class (RFC 2034 section 4).
 
         Raises:
             HandlerFaultError: a line gets too long by it.
         """
-        if all(_ENHANCED.match(line) for line in self.lines):
+        kind = str(self.code // 100)
+        if all(_ENHANCED.match(line) and line.startswith(kind) for line in self.lines):
             return self
-        reply = Reply.of(self.code, f"{self.code // 100}.0.0", *self.lines)
+        reply = Reply.of(self.code, f"{kind}.0.0", *self.lines)
         for line in reply.wire_lines():
             _check_length(line)
         return reply

@@ -348,8 +348,15 @@ def test_what_cannot_be_saved_ends_the_session_and_authenticates_nobody(caplog: 
         async def auth_X(self, server: Any, args: list[str]) -> AuthResult:
             return AuthResult(success=True, auth_data=object())
 
+        async def auth_Y(self, server: Any, args: list[str]) -> AuthResult:
+            server.envelope.kept = object()
+            return AuthResult(success=True)
+
     assert [line[:3] for line in talk(Unsaveable, b"AUTH X\r\n", b"NOOP\r\n")] == [b"421"]
     assert "session.auth_data cannot be saved" in caplog.text
+    assert [line[:3] for line in talk(Unsaveable, b"AUTH Y\r\n", b"NOOP\r\n")] == [b"421"]
+    assert "envelope.kept cannot be saved" in caplog.text
+    assert caplog.text.count("no authentication by") == 2
 
 
 class HandleAuth:

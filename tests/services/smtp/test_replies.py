@@ -77,6 +77,11 @@ def test_an_enhanced_code_is_added_where_there_is_none() -> None:
     assert Reply(451, ("1.2.3 is no status of this class",)).with_status().lines[0].startswith("4.0.0 ")
 
 
+def test_an_enhanced_code_of_another_class_is_text() -> None:
+    """A client that goes by it would take a refused mail for an accepted one (RFC 2034 section 4)."""
+    assert Reply(550, ("2.0.0 No",)).with_status() == Reply(550, ("5.0.0 2.0.0 No",))
+
+
 def test_a_line_that_an_enhanced_code_makes_too_long_is_refused() -> None:
     """RFC 5321 4.5.3.1.5: 512 bytes with CR LF."""
     longest = Reply.parse("250 " + "x" * 500)
