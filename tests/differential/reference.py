@@ -68,11 +68,12 @@ class Reference:
         self.auth = AuthReference(self.limits)
 
     def would_store(self, data: bytes) -> list[ReceivedMail]:
-        """Mails that end in a piece of input, if all commands before are accepted that may be."""
+        """Mails that end in a piece of input, if all commands before are accepted that may be, and the store works."""
         if b"\n" not in data:
             return []
         model = copy.deepcopy(self)
         model._buffer += data
+        model.store_fails = False
         while not model.closed and (line := model._next_input()) is not None:
             model.closed |= model._line(line) == "close"
         return model.mails[len(self.mails) :]

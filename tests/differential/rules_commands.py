@@ -112,7 +112,7 @@ IN_COMMANDS: Final = (
     Rule(
         "BDAT",
         ours=r"502 5\.5\.1 CHUNKING|421 4\.5\.4",
-        theirs=r"500 Error: command|500 Command line too long",
+        theirs=r"500 Error: command|500 Command line too long|502 5\.5\.1 Too many unrecognized",
         line=rb"BDAT.*",
         reason="The bytes of the chunk follow, and are not to be taken for commands; where nobody can say how "
         "many they are, the session ends",

@@ -261,7 +261,7 @@ class Client:
     def _leave(self, rest: bytes) -> None:
         """Ends its side. RoadRunner tells so, hands over the rest if there is one, and tells so again."""
         self._tell(f"leaves with {rest!r}")
-        lost = self.model.text_has_begun
+        lost, self.model.store_fails = self.model.text_has_begun, False
         output = self._driver.end(rest)
         self._tell(f"gets {output!r}")
         if rest and not lost:
