@@ -16,7 +16,7 @@ import errno
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -107,9 +107,14 @@ class MaildirStore:
 
     def mails(self, *, after: str = "") -> Iterator[MailInfo]:
         """See `MailStore.mails`."""
+        there: Collection[str] = ()
         for batch in table.batches(self._database, after):
-            there = self._files()
-            yield from (info for info in batch if info.id in there)
+            looked = False
+            for info in batch:
+                if info.id not in there and not looked:
+                    there, looked = self._files(), True
+                if info.id in there:
+                    yield info
 
     def last_position(self) -> str:
         """See `MailStore.last_position`."""
@@ -158,7 +163,7 @@ class MaildirStore:
         if rows:
             there = self._files()
             for file in (there[mail_id] for _, mail_id, _ in rows if mail_id in there):
-                self._unlink(file)
+                self._unlink(Path(file))
             self._forget(rows)
         return len(rows)
 
@@ -237,17 +242,20 @@ class MaildirStore:
     def _find(self, info: MailInfo) -> Path | None:
         """The file of a mail, None when a mail program removed it."""
         new = self._path / "new" / _name_of(info)
-        return new if new.exists() else self._files().get(info.id)
+        if new.exists():
+            return new
+        file = self._files().get(info.id)
+        return None if file is None else Path(file)
 
-    def _files(self) -> dict[str, Path]:
-        """The files of all mails by id, wherever they are."""
+    def _files(self) -> dict[str, str]:
+        """The files of all mails by id, wherever they are. Strings: so many paths take several times as long."""
         found = {}
-        for directory in _DIRECTORIES:
+        for directory in (self._path / name for name in _DIRECTORIES):
             with self._errors("read"):
-                files = list((self._path / directory).iterdir())
-            for file in files:
-                if (match := _NAME.fullmatch(file.name)) is not None:
-                    found[match[1]] = file
+                names = os.listdir(directory)  # noqa: PTH208 - as above
+            for name in names:
+                if (match := _NAME.fullmatch(name)) is not None:
+                    found[match[1]] = f"{directory}/{name}"
         return found
 
     def _forget(self, rows: Iterable[tuple[int, str, int]]) -> None:

@@ -27,6 +27,20 @@ COLUMNS: Final = "id, mail_from, rcpt_tos, size, received_at, peer, sha256, helo
 _INSERT: Final = f"INSERT INTO mail ({COLUMNS}, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 
 
+_TOO_MANY: Final = """
+SELECT * FROM (SELECT seq, id, size FROM mail WHERE seq <= ? ORDER BY seq LIMIT ?)
+WHERE seq NOT IN (SELECT mail FROM handed_out) LIMIT ?
+"""
+
+_TOO_OLD: Final = """
+SELECT seq, id, size FROM mail WHERE received_at < ? AND seq <= ? AND seq NOT IN (SELECT mail FROM handed_out)
+ORDER BY received_at LIMIT ?
+"""
+
+_LAST: Final = (1 << 63) - 1
+"""No mail comes after this place."""
+
+
 class _More(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What the first version of the table has no column for. Every field has the default that its mails get."""
 
@@ -124,18 +138,17 @@ def prunable(
 
     No more than `limit`, and no more than take `PRUNED_SIZE` together: their pages have to be freed one by one.
     """
-    too_old = "" if older is None else stamp(now - older)
-    latest = "SELECT seq FROM mail ORDER BY seq DESC LIMIT 1 OFFSET ?"
-    row = None if keep is None else connection.execute(latest, (keep,)).fetchone()
-    last_too_many = 0 if row is None else row[0]
-    query = (
-        "SELECT seq, id, size FROM mail "
-        "WHERE seq IN (SELECT seq FROM mail WHERE seq <= ? UNION SELECT seq FROM mail WHERE received_at < ?) "
-        "AND seq <= (SELECT coalesce(min(seen), 9223372036854775807) FROM consumers) "
-        "AND seq NOT IN (SELECT mail FROM handed_out) ORDER BY seq LIMIT ?"
-    )
+    first, seen = connection.execute("SELECT (SELECT min(seq) FROM mail), (SELECT min(seen) FROM consumers)").fetchone()
+    if first is None or (seen is not None and first > seen):
+        return []
+    seen = _LAST if seen is None else seen
+    found = set[tuple[int, str, int]]()
+    if keep is not None:
+        found.update(connection.execute(_TOO_MANY, (seen, max(counts(connection).mails - keep, 0), limit)))
+    if older is not None:
+        found.update(connection.execute(_TOO_OLD, (stamp(now - older), seen, limit)))
     rows, size = list[tuple[int, str, int]](), 0
-    for row in connection.execute(query, (last_too_many, too_old, limit)):
+    for row in sorted(found)[:limit]:
         if rows and size + row[2] > PRUNED_SIZE:
             break
         rows.append(row)

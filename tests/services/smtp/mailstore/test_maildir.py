@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import mailbox
 import os
 import sqlite3
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from services.smtp import MailGoneError, MailStoreError, MailStoreFullError
-from services.smtp.mailstore import Counts
+from services.smtp.mailstore import Counts, table
 from services.smtp.mailstore.maildir import ABANDONED, INDEX, MaildirStore
 from tests.services.smtp.mailstore.samples import TEXT, add, envelope, mail_id, numbers, text_of
 
@@ -196,13 +197,32 @@ def test_mails_that_two_workers_prune_at_the_same_time_are_counted_once(
     find = store._files
     with contextlib.closing(MaildirStore(path)) as other:
 
-        def other_is_faster() -> dict[str, Path]:
+        def other_is_faster() -> dict[str, str]:
             other.prune(keep=1)
             return find()
 
         monkeypatch.setattr(store, "_files", other_is_faster)
         store.prune(keep=1)
     assert store.count() == Counts(1, len(TEXT))
+
+
+def test_a_listing_looks_for_all_files_at_once(store: MaildirStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not anew for each batch of mails, but for one that came while the listing paused."""
+    monkeypatch.setattr(table, "BATCH", 2)
+    for number in range(6):
+        add(store, number)
+    find, looks = store._files, itertools.count()
+
+    def counted() -> dict[str, str]:
+        next(looks)
+        return find()
+
+    monkeypatch.setattr(store, "_files", counted)
+    listing = store.mails()
+    seen = [next(listing)]
+    add(store, 6)
+    assert [int(info.id) for info in (*seen, *listing)] == list(range(7))
+    assert next(looks) == 2
 
 
 def test_what_never_entered_the_index_is_no_mail_and_goes_after_a_time(

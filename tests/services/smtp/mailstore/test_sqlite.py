@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -155,6 +158,24 @@ def test_a_listing_is_read_in_batches_and_leaves_the_log_alone_in_between(
     add(store, 7)
     seen += listing
     assert [int(info.id) for info in seen] == list(range(8))
+
+
+@pytest.mark.parametrize("retention", [{"keep": 10}, {"keep": 10**6}, {"older": timedelta(0)}], ids=str)
+def test_a_pruning_takes_as_long_however_many_mails_there_are(
+    store: SqliteMailStore, retention: dict[str, Any]
+) -> None:
+    """Others wait for it, and a worker prunes after every few mails."""
+    steps = []
+    for count in (100, 1000):
+        for number in range(count):
+            add(store, number)
+        assert store._database.connection is not None
+        ticks: list[None] = []
+        store._database.connection.set_progress_handler(partial(ticks.append, None), 1)
+        store.prune(limit=20, **retention)
+        store._database.connection.set_progress_handler(None, 0)
+        steps.append(len(ticks))
+    assert steps[1] < 1.5 * steps[0]
 
 
 @pytest.mark.parametrize("column", ["rcpt_tos", "received_at", "mail_options"])
