@@ -42,9 +42,10 @@ def prunable(client: RedisClient, mails: int, *, keep: int | None, older: timede
 def _too_many(client: RedisClient, excess: int, limit: int) -> list[str]:
     found: list[str] = []
     place, looked_at = "0-0", 0
+    end = min((seen for _, seen, _ in groups(client)), key=_order, default="+")  # some group waits for what is behind
     while len(found) < limit and looked_at < min(excess, LOOKED_AT):
         count = min(_PAGE, excess - looked_at)
-        (reply,) = client.run(("XRANGE", STREAM, f"({place}", "+", "COUNT", count))
+        (reply,) = client.run(("XRANGE", STREAM, f"({place}", end, "COUNT", count))
         infos = [decode_info(entry.info, entry.place) for entry in entries(reply)]
         if not infos:
             break

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from services.smtp import MailStore, MailStoreError, MailStoreFullError, open_mail_store
-from services.smtp.mailstore import Counts, redis_scripts
+from services.smtp.mailstore import Counts, redis_pruning, redis_scripts
 from services.smtp.mailstore.interface import PIECE
 from services.smtp.mailstore.redis import RedisMailStore
 from services.smtp.mailstore.redis_client import RedisClient
@@ -55,6 +55,25 @@ def test_all_keys_share_one_hash_tag(store: RedisMailStore, server: redis.Redis)
     found = keys(server)
     assert len(found) > 6
     assert all(key.startswith(redis_scripts.PREFIX) and key.count("{mail}") == 1 for key in found)
+
+
+def test_pruning_looks_at_no_mail_that_a_group_has_still_to_see(
+    store: RedisMailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker prunes after every few mails, also while nobody serves the group."""
+    for number in range(4):
+        add(store, number)
+    store.queue("idle", start="all").open()
+    busy = store.queue("busy", start="all")
+    for claim in busy.claim(4):
+        busy.settle(claim)
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_pruning, "decode_info", None)
+        assert store.prune(keep=0) == 0
+    [claim] = store.queue("idle").claim()
+    store.queue("idle").settle(claim)
+    assert store.prune(keep=0) == 1
+    assert numbers(store) == [1, 2, 3]
 
 
 def test_a_mail_takes_one_round_trip_and_leaves_no_upload(store: RedisMailStore, server: redis.Redis) -> None:
