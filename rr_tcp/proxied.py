@@ -97,10 +97,12 @@ class ProxiedRoute(StatefulRoute[StateT]):
             super()._close(request, stored)
 
     def _restore(self, request: Request, stored: StoredSession) -> Connection[StateT]:
-        remote_addr, _, state = stored.state.removeprefix(_KNOWN).partition(b"\n")
-        connection = super()._restore(request, StoredSession(state, stored.bulk_size, stored.closed))
-        connection.remote_addr = remote_addr.decode()
+        connection = super()._restore(request, stored)
+        connection.remote_addr = stored.state.removeprefix(_KNOWN).partition(b"\n")[0].decode()
         return connection
+
+    def _decode(self, stored: bytes) -> StateT:
+        return super()._decode(stored.partition(b"\n")[2])
 
     def _encode(self, connection: Connection[StateT]) -> bytes:
         return _KNOWN + connection.remote_addr.encode() + b"\n" + super()._encode(connection)

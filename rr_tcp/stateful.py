@@ -193,7 +193,7 @@ class StatefulRoute(Generic[StateT]):
     def _restore(self, request: Request, stored: StoredSession) -> Connection[StateT]:
         return Connection(
             request,
-            self._codec.decode(stored.state),
+            self._decode(stored.state),
             max_output=self._max_response,
             bulk_size=stored.bulk_size,
             iter_stored_bulk=self._store.iter_bulk,
@@ -204,6 +204,9 @@ class StatefulRoute(Generic[StateT]):
     def _spill(self, uuid: str, state: bytes, append: bytes, truncate: bool) -> None:
         """Stores bulk data of an event that is not over, beside the state from before it."""
         self._store.save(uuid, state, ttl=self._ttl, append=append, truncate=truncate)
+
+    def _decode(self, stored: bytes) -> StateT:
+        return self._codec.decode(stored)
 
     def _encode(self, connection: Connection[StateT]) -> bytes:
         data = self._codec.encode(connection.state)

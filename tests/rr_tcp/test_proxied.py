@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rr_tcp import AccessRules, App, Connection, LineProtocol, LineState
+from rr_tcp.connection import SPILL
 from rr_tcp.errors import ProxyHeaderError
 from rr_tcp.proxy_protocol import MAX_HEADER, parse_header
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore, cuts
@@ -28,6 +29,8 @@ class Who(LineProtocol[LineState]):
         connection.write(b"hello " + connection.remote_addr.encode() + b"\n")
 
     def line_received(self, connection: Connection[LineState], line: bytes) -> None:
+        if line == b"much":
+            connection.append_bulk(bytes(SPILL))
         connection.write(line + b" " + connection.remote_addr.encode() + b"\n")
 
     def closed(self, connection: Connection[LineState]) -> None:
@@ -62,6 +65,15 @@ def test_the_client_is_greeted_after_the_header_and_known_by_its_own_address(app
 def test_closed_knows_the_clients_address(app: App, protocol: Who) -> None:
     driver = proxy(app)
     driver.send(HEADER)
+    driver.end()
+    assert protocol.closed_by == ["192.0.2.1:56324"]
+
+
+def test_bulk_data_that_is_stored_on_the_way_leaves_the_session_as_it_was(app: App, protocol: Who) -> None:
+    """The event does not change the state, so what was stored beside the bulk data stays."""
+    driver = proxy(app)
+    driver.send(HEADER, b"one\n")
+    assert driver.send(b"much\n", b"one\n") == b"much 192.0.2.1:56324\none 192.0.2.1:56324\n"
     driver.end()
     assert protocol.closed_by == ["192.0.2.1:56324"]
 
