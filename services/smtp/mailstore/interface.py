@@ -135,7 +135,7 @@ class MailQueue(Protocol):
     """
 
     def open(self) -> None:
-        """Makes the group known to the store, where it is not. Every other method does it too.
+        """Makes the group known to the store, where it is not. `claim` does it too.
 
         Call it before the first mail that the group must not miss.
         """
