@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +22,10 @@ _POLL = 0.05  # seconds between the first two looks at a condition
 _LONGEST_PAUSE = 1.0  # seconds between two looks at last
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+_ANY_IPV4 = "0.0.0.0"  # noqa: S104 - compared only
+_PRIVILEGED = 1023  # up to here, ports are for root
+_LAST_PORT = 65535
 
 
 class RoadRunnerServer:
@@ -157,26 +163,46 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def check_free(host: str, port: int, setting: str) -> None:
-    """Refuses a port that is taken: RoadRunner would share it (SO_REUSEPORT), and each would get half the clients.
+def check_free(addresses: Mapping[str, tuple[str, int]], *, host_setting: str) -> None:
+    """Refuses a port that is taken, or wanted twice: RoadRunner would share it (SO_REUSEPORT).
+
+    Each of those who listen on it would get a part of the clients.
 
     Args:
-        host: an IP literal, with or without the brackets of IPv6.
-        port: the port.
-        setting: what the user changes to have another one.
+        addresses: host and port by what the user changes to have another one. A host is an IP literal, with or without
+            the brackets of IPv6.
+        host_setting: what the user changes to have another host.
 
     Raises:
-        ConfigurationError: the port is taken, or the address is none of this machine.
+        ConfigurationError: a port is taken, or wanted twice, or an address is none of this machine.
     """
+    for (one, (host, port)), (other, (other_host, other_port)) in combinations(addresses.items(), 2):
+        if port == other_port and _overlap(host.strip("[]"), other_host.strip("[]")):
+            raise ConfigurationError(f"{one} and {other} both have the port {port}: give each its own")
+    for setting, (host, port) in addresses.items():
+        _check_free(host, port, setting, host_setting)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two IP literals have an address in common; `::` stands for those of IPv4 too."""
+    if "::" in (one, other) or one == other:
+        return True
+    return _ANY_IPV4 in (one, other) and ":" not in one + other
+
+
+def _check_free(host: str, port: int, setting: str, host_setting: str) -> None:
     bare = host.strip("[]")
     with socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((bare, port))
         except OSError as error:
-            raise ConfigurationError(
-                f"cannot listen on {host}:{port}: {error.strerror}. Set {setting} to another port, e.g. {port + 1}"
-            ) from error
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                other = port + 1 if _PRIVILEGED < port < _LAST_PORT else _PRIVILEGED + 1
+                advice = f"Set {setting} to another port, e.g. {other}"
+            else:
+                advice = f"Have {host_setting} name an IP address of this machine, e.g. 127.0.0.1"
+            raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}. {advice}") from error
 
 
 def _failure(probe: Callable[[], None]) -> ProbeError | None:

@@ -65,9 +65,8 @@ def run(env: dict[str, str], signals: Signals) -> NoReturn:
     """Checks the surroundings, starts the server, waits for its end."""
     settings, smtp, workers = Settings.from_env(env), SmtpSettings.from_env(env), _workers(env)
     host, ports = env["LISTEN_HOST"], {listener.name: _port(env, listener.setting) for listener in listeners()}
-    for listener in listeners():
-        check_free(host, ports[listener.name], listener.setting)
-    check_free("127.0.0.1", _port(env, "RPC_PORT"), "RPC_PORT")
+    addresses = {listener.setting: (host, ports[listener.name]) for listener in listeners()}
+    check_free({**addresses, "RPC_PORT": ("127.0.0.1", _port(env, "RPC_PORT"))}, host_setting="LISTEN_HOST")
     _check_store(settings.session_store)
 
     server = RoadRunnerServer(ROOT / "bin/rr", CONFIGURATION, cwd=ROOT, env={**env, "PYTHON": sys.executable})

@@ -86,9 +86,8 @@ def _serve(app: AppReference, wanted: Mapping[str, _Address], workers: int, rpc:
     watcher = CodeWatcher([Path.cwd(), app.root])  # before the code is read, so that no change after it is missed
     servers = check_app(app, env)
     listen = listeners(servers, wanted)
-    for name, (host, port) in listen.items():
-        check_free(host, port, f"--listen {name}={_host(host)}:...")
-    _check_rpc(rpc)
+    wanted_addresses = {f"--listen {name}={_host(host)}:...": (host, port) for name, (host, port) in listen.items()}
+    check_free({**wanted_addresses, **_rpc_address(rpc)}, host_setting="--listen or --rpc")
     with tempfile.TemporaryDirectory(prefix="rr-tcp-") as directory:
         config = Path(directory, ".rr.yaml")
         addresses = {name: f"{_host(host)}:{port}" for name, (host, port) in listen.items()}
@@ -117,10 +116,12 @@ def _say_ready(addresses: Mapping[str, str], workers: int, rpc: str) -> None:
     sys.stdout.flush()
 
 
-def _check_rpc(rpc: str) -> None:
-    if rpc.startswith("tcp://"):
-        host, port = host_port(rpc.removeprefix("tcp://"))
-        check_free(host, port, f"--rpc tcp://{_host(host)}:...")
+def _rpc_address(rpc: str) -> dict[str, _Address]:
+    """Where RPC listens by what sets it; nothing for a Unix socket."""
+    if not rpc.startswith("tcp://"):
+        return {}
+    host, port = host_port(rpc.removeprefix("tcp://"))
+    return {f"--rpc tcp://{_host(host)}:...": (host, port)}
 
 
 def _host(host: str) -> str:

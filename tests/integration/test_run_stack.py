@@ -93,11 +93,19 @@ def test_a_port_that_is_taken_is_named_and_nothing_starts(setting: str, ports: d
     assert setting in done.stderr
 
 
+def test_two_services_on_one_port_are_refused(ports: dict[str, str]) -> None:
+    """RoadRunner would give each client to one of them, whichever."""
+    done = run_stack({**ports, "ECHO_PORT": ports["SMTP_PORT"]})
+    assert done.returncode == 1
+    assert "SMTP_PORT and ECHO_PORT" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
         ("SMTP_PORT", "smtp", "SMTP_PORT is 'smtp'"),
         ("ECHO_PORT", "70000", "ECHO_PORT is '70000'"),
+        ("LISTEN_HOST", "192.0.2.1", "LISTEN_HOST"),
         ("WORKERS", "none", "WORKERS is 'none'"),
         ("SESSION_TTL", "0", "SESSION_TTL is '0'"),
         ("SESSION_TTL", "99999999999", "SESSION_TTL is '99999999999'"),
