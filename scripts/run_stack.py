@@ -18,7 +18,7 @@ from rr_tcp.foreground import Interrupted, Signals, local_address, run_server
 from rr_tcp.probe import PROBES
 from rr_tcp.server import RoadRunnerServer, check_free
 from rr_tcp.stores import open_store
-from services.env_file import environment
+from services.env_file import environment, misspelt
 from services.smtp import SmtpSettings
 from workers.settings import Settings
 
@@ -64,6 +64,8 @@ def main() -> int:
 def run(env: dict[str, str], signals: Signals) -> NoReturn:
     """Checks the surroundings, starts the server, waits for its end."""
     settings, smtp, workers = Settings.from_env(env), SmtpSettings.from_env(env), _workers(env)
+    for hint in misspelt(setting_names()):
+        sys.stderr.write(f"make run: {hint}\n")
     host, ports = env["LISTEN_HOST"], {listener.name: _port(env, listener.setting) for listener in listeners()}
     addresses = {listener.setting: (host, ports[listener.name]) for listener in listeners()}
     check_free({**addresses, "RPC_PORT": ("127.0.0.1", _port(env, "RPC_PORT"))}, host_setting="LISTEN_HOST")
@@ -98,6 +100,11 @@ def defaults() -> dict[str, str]:
     values = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", CONFIGURATION.read_text()))
     del values["PYTHON"]
     return values
+
+
+def setting_names() -> set[str]:
+    """Every variable that .env.example describes."""
+    return set(re.findall(r"^#(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
 def redacted(url: str) -> str:

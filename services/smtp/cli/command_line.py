@@ -42,10 +42,10 @@ def main(
         stdin: where a password comes from; by default stdin.
     """
     options = _parser().parse_args(arguments)
-    env = environment() if env is None else env
     output = output or _buffered_stdout()
     errors = errors or sys.stderr
     try:
+        env = environment() if env is None else env
         if options.command == "passwd":
             passwd.run(options, env, output=output, stdin=stdin)
             code = 0
