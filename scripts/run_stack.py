@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,12 @@ from urllib.parse import urlsplit
 from rr_tcp.configuration import MAX_WORKERS
 from rr_tcp.errors import ConfigurationError, RRTcpError
 from rr_tcp.foreground import Interrupted, Signals, local_address, run_server
+from rr_tcp.logs import log_level
 from rr_tcp.probe import PROBES
 from rr_tcp.server import RoadRunnerServer, check_free
 from rr_tcp.stores import open_store
 from services.env_file import environment, misspelt
-from services.smtp import SmtpSettings
+from services.smtp import MailStoreError, SmtpSettings, open_mail_store
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +56,7 @@ def main() -> int:
     os.chdir(ROOT)
     try:
         run({**defaults(), **environment()}, signals)
-    except RRTcpError as error:
+    except (RRTcpError, MailStoreError) as error:
         sys.stderr.write(f"make run: {error}\n")
         return 1
     except Interrupted:
@@ -64,12 +66,15 @@ def main() -> int:
 def run(env: dict[str, str], signals: Signals) -> NoReturn:
     """Checks the surroundings, starts the server, waits for its end."""
     settings, smtp, workers = Settings.from_env(env), SmtpSettings.from_env(env), _workers(env)
+    log_level(env)  # what the workers would say, if it is none
     for hint in misspelt(setting_names()):
         sys.stderr.write(f"make run: {hint}\n")
     host, ports = env["LISTEN_HOST"], {listener.name: _port(env, listener.setting) for listener in listeners()}
     addresses = {listener.setting: (host, ports[listener.name]) for listener in listeners()}
     check_free({**addresses, "RPC_PORT": ("127.0.0.1", _port(env, "RPC_PORT"))}, host_setting="LISTEN_HOST")
-    _check_store(settings.session_store)
+    _check_session_store(settings.session_store)
+    with closing(open_mail_store(smtp.mail_store)) as store:
+        store.open()
 
     server = RoadRunnerServer(ROOT / "bin/rr", CONFIGURATION, cwd=ROOT, env={**env, "PYTHON": sys.executable})
     served = ", ".join(f"{name} on {host}:{port}" for name, port in ports.items())
@@ -93,6 +98,12 @@ def listeners() -> list[Listener]:
     """The servers of .rr.yaml."""
     found = re.findall(r"^    (\w+):\n\s+addr: .*\$\{(\w+_PORT):-\d+\}", CONFIGURATION.read_text(), re.MULTILINE)
     return [Listener(name, setting) for name, setting in found]
+
+
+def storages() -> list[str]:
+    """The storages that .rr.yaml has for sessions."""
+    section = CONFIGURATION.read_text().partition("\nkv:\n")[2]
+    return re.findall(r"^  (\w+):$", section.partition("\n\n")[0], re.MULTILINE)
 
 
 def defaults() -> dict[str, str]:
@@ -132,15 +143,15 @@ def _workers(env: Mapping[str, str]) -> int:
     return int(value)
 
 
-def _check_store(url: str) -> None:
+def _check_session_store(url: str) -> None:
     """Says now what every worker would say later, to each client."""
-    if url.startswith("rrkv:"):
-        return  # it is part of the server, which does not run yet; the probes go through it
-    store = open_store(url)
-    try:
+    if url.startswith("rrkv:"):  # it is part of the server, which does not run yet
+        name, names = urlsplit(url).netloc, storages()
+        if name not in names:
+            raise ConfigurationError(f"SESSION_STORE is {url!r}: the section kv of .rr.yaml has {', '.join(names)}")
+        return
+    with closing(open_store(url)) as store:
         store.check()
-    finally:
-        store.close()
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
-import sys
 
 from rr_tcp.app import create_worker
 from rr_tcp.cli.loading import AppReference, load_app
+from rr_tcp.logs import log_to_stderr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Takes over stdin and stdout, and only then imports the user's code, whose print() must not reach the wire."""
     worker = create_worker()
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "INFO").upper(),
-        format=f"%(levelname)s [{os.getpid()}] %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    log_to_stderr(os.environ)
     load_app(args.app).run(worker)
     return 0
