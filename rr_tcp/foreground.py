@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from rr_tcp.errors import ServerError
-from rr_tcp.server import RoadRunnerServer
+from rr_tcp.server import RoadRunnerServer, how_it_ended
 
 ENDED: Final = (0, -signal.SIGTERM)
 """Exit codes of a server that ended as it was told; the second before it had come so far as to listen for signals."""
@@ -73,10 +73,11 @@ def run_server(
             signals.check()
             on_poll()
             time.sleep(_POLL)
-    except BaseException:
-        _stop(server, signals, stop_timeout)
+    except BaseException as error:
+        if not (isinstance(error, ServerError) and server.poll() is not None):  # else it tells of the end already
+            _stop(server, signals, stop_timeout)
         raise
-    raise ServerError(f"the server ended by itself with exit code {code}; its log above says why")
+    raise ServerError(f"the server {how_it_ended(code)}, and nobody here told it to; its log above may say why")
 
 
 def local_address(host: str) -> str:
@@ -100,5 +101,5 @@ def _stop(server: RoadRunnerServer, signals: Signals, timeout: float) -> None:
         server.kill()
         server.wait()
     if code not in ENDED:
-        how = "was killed before it had ended in order" if code is None else f"ended with exit code {code}"
+        how = "was killed before it had ended in order" if code is None else how_it_ended(code)
         raise ServerError(f"the server {how}; nothing that was acknowledged is lost")

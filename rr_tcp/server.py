@@ -96,13 +96,13 @@ class RoadRunnerServer:
             pause = _POLL
             while (problem := _failure(probe)) is not None:
                 if (code := self.poll()) is not None:
-                    raise ServerError(f"the server ended with exit code {code} before it served")
+                    raise ServerError(f"the server {how_it_ended(code)} before it served; its log says why")
                 if time.monotonic() > deadline:
                     raise ServerError(f"the server is not ready after {timeout:g} s: {problem}")
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)  # a probe that cannot pass must not flood the log
         if (code := self.poll()) is not None:  # somebody else answered the probes on these ports
-            raise ServerError(f"the server ended with exit code {code}, but its ports answer: are they taken?")
+            raise ServerError(f"the server {how_it_ended(code)}, but its ports answer: are they taken?")
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
@@ -143,6 +143,11 @@ class RoadRunnerServer:
         if self._process is None:
             raise ServerError("the server was not started")
         return self._process
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code as subprocess has it, in words."""
+    return f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with exit code {code}"
 
 
 def find_server() -> Path:

@@ -117,6 +117,7 @@ def test_two_services_on_one_port_are_refused(ports: dict[str, str]) -> None:
         ("SESSION_STORE", "rrkv://mails", "the section kv of .rr.yaml has sessions"),
         ("LOG_LEVEL", "chatty", "LOG_LEVEL is 'chatty': give DEBUG, INFO, WARNING or ERROR"),
         ("SMTP_HANDLER", "no.such.Handler", "no.such.Handler"),
+        ("SMTP_HANDLER", "no.such.Handler", "make run: the server ended with exit code 1 before it served"),
         ("ECHO_MAX_LINE", "-1", "ECHO_MAX_LINE is '-1'"),
     ],
 )
@@ -224,6 +225,17 @@ def test_a_runner_that_is_killed_takes_the_server_with_it(tmp_path: Path) -> Non
     runner.kill()
     runner.wait()
     wait_until(lambda: not process_exists(server))
+
+
+def test_a_server_that_is_killed_is_told_as_such(tmp_path: Path) -> None:
+    stack = NativeTarget(tmp_path, {})
+    stack.start()
+    assert stack._process is not None
+    runner = stack._process
+    [server] = [int(pid) for pid in Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()]
+    os.kill(server, signal.SIGKILL)
+    assert runner.wait(60) == 1
+    assert "make run: the server was ended by signal 9 (Killed), and nobody here told it to" in stack.log()
 
 
 @pytest.mark.parametrize("service", ["smtp", "echo"])
