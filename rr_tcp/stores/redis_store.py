@@ -176,8 +176,8 @@ class RedisStore:
             refused = self._refused(error)
         except redis.RedisError as error:
             raise SessionStoreError(
-                f"the session store, {self._name}, cannot be used: {error}. Is the server running, and are host, port, "
-                "user and password of SESSION_STORE right?"
+                f"the session store, {self._name}, cannot be used: {str(error).rstrip('.')}. Is the server running, "
+                "and are host, port, user and password of SESSION_STORE right?"
             ) from error
         # Raised here, without a cause: redis-py quotes the command with its data, which belongs in no log.
         raise refused

@@ -28,7 +28,7 @@ def add_commands(commands: Commands) -> None:
     add_arguments(mails)
     mails.set_defaults(run=_mails)
     mail = commands.add_parser("mail", help="print one mail as it was received")
-    mail.add_argument("id", help="its id, from the list")
+    mail.add_argument("id", metavar="ID", help="its id, from the list")
     mail.add_argument("--headers", action="store_true", help="with Return-Path: and Received: on top, as if delivered")
     mail.set_defaults(run=_mail)
     queues = commands.add_parser("queues", help="list the groups of consumers and what they have left to do")

@@ -7,16 +7,15 @@ import argparse
 
 def positive(text: str) -> int:
     """A whole number above 0."""
-    number = natural(text)
-    if number < 1:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return number
+    return int(text)
 
 
 def natural(text: str) -> int:
     """A whole number, 0 included."""
     if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, 0 or above")
     return int(text)
 
 

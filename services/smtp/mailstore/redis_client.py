@@ -122,8 +122,8 @@ class RedisClient:
             refused = self._refused(error)
         except redis.RedisError as error:
             raise MailStoreError(
-                f"the mail store, {self.name}, cannot be used: {error}. Is the server running, and are host, port, "
-                "user and password of MAIL_STORE right?"
+                f"the mail store, {self.name}, cannot be used: {str(error).rstrip('.')}. Is the server running, and "
+                "are host, port, user and password of MAIL_STORE right?"
             ) from error
         # Raised here, without a cause: redis-py quotes the command with its data, which belongs in no log.
         raise refused
