@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -20,12 +20,10 @@ _SHOWN: Final = 300
 """Characters of a result in the error of a split that gives another one."""
 
 
-def cuts(data: bytes) -> Iterator[tuple[bytes, ...]]:
+def cuts(data: bytes) -> list[tuple[bytes, ...]]:
     """Every way to cut `data` in two, the whole, and byte by byte."""
-    yield (data,)
-    for position in range(1, len(data)):
-        yield data[:position], data[position:]
-    yield tuple(data[i : i + 1] for i in range(len(data)))
+    in_two = [(data[:position], data[position:]) for position in range(1, len(data))]
+    return [(data,), *in_two, tuple(data[i : i + 1] for i in range(len(data)))]
 
 
 def check_any_split(

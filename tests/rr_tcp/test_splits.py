@@ -86,4 +86,4 @@ def test_the_splits_can_be_chosen() -> None:
 
 
 def test_cuts_are_the_whole_every_two_and_all_bytes() -> None:
-    assert list(cuts(b"abc")) == [(b"abc",), (b"a", b"bc"), (b"ab", b"c"), (b"a", b"b", b"c")]
+    assert cuts(b"abc") == [(b"abc",), (b"a", b"bc"), (b"ab", b"c"), (b"a", b"b", b"c")]

@@ -139,7 +139,7 @@ def test_flaw_13_what_the_tests_cut_is_cut_everywhere() -> None:
     That there are real sockets and a real server too is the business of the integration and end-to-end tests.
     """
     stream = session(MAILS["dots"])
-    pieces = list(cuts(stream))
+    pieces = cuts(stream)
     assert {len(parts[0]) for parts in pieces} == set(range(1, len(stream) + 1))
     assert all(b"".join(parts) == stream for parts in pieces)
     assert max(len(parts) for parts in pieces) == len(stream)
