@@ -49,10 +49,11 @@ def test_the_try_it_lines_work(tmp_path: Path) -> None:
 
 def test_the_example_service_runs_as_it_stands(rr_binary: Path, tmp_path: Path) -> None:
     [service], [configuration] = blocks("python"), blocks("yaml")
-    [port] = free_ports(1)
+    port, rpc_port = free_ports(2)
     (tmp_path / "counter.py").write_text(re.sub(r"lmdb://[\w/]+", f"lmdb://{tmp_path}/sessions", service))
     config = tmp_path / "counter.rr.yaml"
-    config.write_text(configuration.replace("9000", str(port)).replace(".venv/bin/python", sys.executable))
+    configuration = configuration.replace("9000", str(port)).replace("6001", str(rpc_port))
+    config.write_text(configuration.replace(".venv/bin/python", sys.executable))
     with (
         roadrunner(
             rr_binary,
@@ -67,6 +68,8 @@ def test_the_example_service_runs_as_it_stands(rr_binary: Path, tmp_path: Path) 
         for number in range(1, 20):
             client.sendall(b"x\n")
             assert client.recv(100) == b"line %d\n" % number
+        command = [sys.executable, "-m", "rr_tcp", "workers", "--json", "--rpc", f"tcp://127.0.0.1:{rpc_port}"]
+        assert len(json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)) == 2
 
 
 @pytest.mark.parametrize("target", ["run", "test", "e2e"])
