@@ -13,8 +13,7 @@ from services.smtp.replies import Reply
 SYNTAX: Final[Mapping[str, str]] = {
     "HELO": "HELO <host>",
     "EHLO": "EHLO <host>",
-    "MAIL": "MAIL FROM:<address> [SIZE=bytes] [BODY=7BIT|8BITMIME] [SMTPUTF8] "
-    "[RET=FULL|HDRS] [ENVID=xtext] [AUTH=xtext]",
+    "MAIL": "MAIL FROM:<address> [SIZE=bytes] [BODY=7BIT|8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=xtext]",
     "RCPT": "RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;xtext]",
     "DATA": "DATA, then after 354 the mail; a line with only a dot ends it",
     "AUTH": "AUTH <mechanism> [initial-response]",
@@ -27,6 +26,7 @@ SYNTAX: Final[Mapping[str, str]] = {
 """Each command of the service in a line."""
 
 _AUTH: Final = "AUTH"
+_WITH_AUTH: Final[Mapping[str, str]] = {"MAIL": " [AUTH=xtext]"}  # what else a command takes then; without it, 555
 
 
 @functools.lru_cache(maxsize=64)
@@ -45,4 +45,5 @@ def help_reply(topic: str, *, auth: bool) -> Reply:
         return Reply.of(214, "2.0.0", f"Commands: {verbs}", "Lines end in CR LF; see RFC 5321")
     if topic.upper() not in SYNTAX or (topic.upper() == _AUTH and not auth):
         raise RemoteProtocolError(replies.UNKNOWN_TOPIC)
-    return Reply.of(214, "2.0.0", SYNTAX[topic.upper()])
+    more = _WITH_AUTH.get(topic.upper(), "") if auth else ""
+    return Reply.of(214, "2.0.0", SYNTAX[topic.upper()] + more)

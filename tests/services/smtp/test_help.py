@@ -32,3 +32,8 @@ def test_of_what_there_is_no_command_there_is_no_help(topic: str) -> None:
     with pytest.raises(RemoteProtocolError) as error:
         help_reply(topic, auth=False)
     assert str(error.value).startswith("504 5.5.4 ")
+
+
+def test_the_parameter_auth_is_told_where_there_is_auth() -> None:
+    assert "[AUTH=xtext]" in str(help_reply("MAIL", auth=True))
+    assert "AUTH" not in str(help_reply("mail", auth=False))
