@@ -255,6 +255,12 @@ def test_what_a_hook_refuses_has_not_happened() -> None:
     assert codes(b"\r\n".join(lines)) == [550, 503, 250, 550, 503, 250, 550, 450, 554]
 
 
+def test_a_mail_that_a_hook_accepted_was_not_refused() -> None:
+    """DATA without any RCPT is then the client's error, and not the wrong guess of one that pipelines."""
+    lines, _ = served(Refusing, HELLO, b"MAIL FROM:<a@b>\r\n", b"MAIL FROM:<a@b>\r\n", b"DATA\r\n")
+    assert lines[-3:] == [b"550 5.0.0 not yet", b"250 2.0.0 OK", b"503 5.5.1 Send RCPT first"]
+
+
 class RefusingWithNotes:
     """Refuses one sender and one recipient, after it has tampered with all that it was given."""
 

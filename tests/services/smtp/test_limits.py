@@ -120,6 +120,20 @@ def test_the_last_bad_command_ends_the_session() -> None:
     assert outcome.closed
 
 
+def test_what_ends_the_session_by_itself_says_so_as_the_last_bad_command_too() -> None:
+    outcome = converse([b"WHAT\r\n" * 4 + b"NOOP\nNOOP\r\n"], limited(bad_commands=5))
+    assert codes(outcome.replies) == [500, 500, 500, 500, 421]
+    assert b"bare LF" in outcome.replies
+
+
+def test_the_rest_of_a_line_that_is_too_long_is_no_command_of_its_own() -> None:
+    """However it begins: a BDAT that is too long would end the session."""
+    pieces = [HELLO, b"NOOP " + b"x" * 600 + b"B", b"DAT " + b"x" * 600, b"\r\nNOOP\r\n"]
+    outcome = converse(pieces)
+    assert codes(outcome.replies) == [250, 500, 250]
+    assert not outcome.closed
+
+
 def test_what_is_refused_for_another_reason_is_no_bad_command() -> None:
     stream = HELLO + b"MAIL FROM:<a@b> SIZE=9999\r\n" * 9 + envelope() + b"a\nb\r\n.\r\n" + b"NOOP\r\n"
     outcome = converse([stream], limited(bad_commands=2))
