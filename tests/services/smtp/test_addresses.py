@@ -90,6 +90,7 @@ def test_addresses(path: str, address: str | None) -> None:
         f"<@{'r' * 127}.x,@{'r' * 120}.x:a@b>",
         f"<{'é' * 33}@b>",
         f"<a@{'é' * 60}.{'é' * 60}.test>",
+        f"<{'é' * 32}@{'.'.join(['é' * 20] * 5)}.test>",  # 276 bytes
         f"<a@{'ü' * 63}.test>",
         "<a@É.test>",
         "<a@e\u0301.test>",
