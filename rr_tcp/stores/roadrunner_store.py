@@ -73,6 +73,7 @@ class RoadRunnerStore:
     def load(self, key: str) -> StoredSession | None:
         """See `SessionStore.load`."""
         check_key(key)
+        self._known = None  # of an event that saved nothing, should the call fail
         self._known = self._fetch(key)
         record = self._live(self._known)
         self._seen.loaded(key, record.bulk_size if record else 0)

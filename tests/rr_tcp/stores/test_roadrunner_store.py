@@ -98,6 +98,22 @@ def test_what_was_loaded_is_trusted_for_one_save_only(store: RoadRunnerStore, rp
     assert store.read_bulk(key) == b"1234"
 
 
+def test_what_was_loaded_is_not_trusted_after_a_load_that_failed(
+    store: RoadRunnerStore, rpc: RecordingRPC, kv: KV, rpc_address: str, key: str
+) -> None:
+    """Then the session is ended; what other workers appended must go as well."""
+    store.save(key, b"1", ttl=TTL)
+    store.load(key)  # for an event that changes nothing
+    with contextlib.closing(open_store("rrkv://sessions", rpc_address=rpc_address)) as other:
+        other.save(key, b"2", ttl=TTL, append=b"2")
+    rpc.allowed = len(rpc.methods)
+    with pytest.raises(SessionStoreError):
+        store.load(key)
+    rpc.allowed = None
+    store.end(key, ttl=TTL)
+    assert kv.has(names(key)) == {f"rr-tcp:{key}"}
+
+
 def test_nothing_is_left_of_an_ended_or_deleted_session(store: RoadRunnerStore, kv: KV, key: str) -> None:
     for _ in range(5):
         store.save(key, b"state", ttl=TTL, append=b"bulk")
