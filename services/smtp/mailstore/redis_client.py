@@ -168,8 +168,18 @@ class Entry(NamedTuple):
 
 
 def entries(reply: Any) -> list[Entry]:
-    """The entries in a reply to XRANGE."""
-    return [Entry(place_of(place), fields(values)["info"]) for place, values in reply]
+    """The entries in a reply to XRANGE; `MailStoreError` when one is no mail."""
+    return [Entry(place_of(place), _info_of(place, values)) for place, values in reply]
+
+
+def _info_of(place: bytes, values: list[Any]) -> bytes:
+    match values:
+        case [b"id", _, b"info", bytes(info)]:
+            return info
+    raise MailStoreError(
+        f"the mail store is damaged at {place_of(place)}: that is no mail. Something else writes to its stream; remove "
+        "the entry with XDEL"
+    )
 
 
 def place_of(value: bytes) -> str:

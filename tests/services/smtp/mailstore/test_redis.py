@@ -16,6 +16,7 @@ from services.smtp.mailstore import Counts, redis_pruning, redis_scripts
 from services.smtp.mailstore.interface import PIECE
 from services.smtp.mailstore.redis import RedisMailStore
 from services.smtp.mailstore.redis_client import RedisClient
+from services.smtp.mailstore.redis_queue import STREAM
 from tests.services.smtp.mailstore.cutting_proxy import CuttingProxy
 from tests.services.smtp.mailstore.samples import TEXT, add, envelope, mail_id, numbers, text_of
 from tests.support.servers import RedisServer, running_redis
@@ -168,6 +169,17 @@ def test_a_piece_that_is_lost_before_the_end_stores_nothing(store: RedisMailStor
     with pytest.raises(MailStoreError, match="lost pieces of a mail"):
         store.add(envelope(), pieces())
     assert (numbers(store), store.count()) == ([], Counts(0, 0))
+
+
+def test_an_entry_of_somebody_else_is_an_error_that_says_where(store: RedisMailStore, server: redis.Redis) -> None:
+    """An error of the store: a worker that stores a mail and prunes then acknowledges the mail."""
+    server.xadd(STREAM, {"strange": "entry"}, "1-1")
+    add(store)
+    with pytest.raises(MailStoreError, match="damaged at 1-1"):
+        list(store.mails())
+    with pytest.raises(MailStoreError, match="damaged at 1-1"):
+        store.prune(keep=0)
+    assert text_of(store) == TEXT
 
 
 def test_a_text_that_is_gone_is_an_error_and_no_shorter_mail(store: RedisMailStore, server: redis.Redis) -> None:
