@@ -22,20 +22,10 @@ from pathlib import Path
 from typing import Final
 
 from services.smtp.errors import MailGoneError, MailStoreError, MailStoreFullError
-from services.smtp.mailstore import table, table_queue
-from services.smtp.mailstore.database import Database
+from services.smtp.mailstore import table
 from services.smtp.mailstore.files import flush, make_directory, sync_directory
-from services.smtp.mailstore.interface import (
-    PIECE,
-    PRUNED_AT_ONCE,
-    Counts,
-    MailEnvelope,
-    MailInfo,
-    MailQueue,
-    QueueStatus,
-    Start,
-    check_group,
-)
+from services.smtp.mailstore.indexed import IndexedStore
+from services.smtp.mailstore.interface import PIECE, PRUNED_AT_ONCE, MailEnvelope, MailInfo
 from services.smtp.mailstore.pieces import Measured, recut
 
 INDEX: Final = "mail-store.db"
@@ -50,10 +40,11 @@ _DIRECTORIES: Final = ("tmp", "new", "cur")
 _NAME: Final = re.compile(r"\d+\.([0-9A-Za-z]+)\.rr(?:[:,].*)?")
 
 
-class MaildirStore:
+class MaildirStore(IndexedStore):
     """A `MailStore` in a directory on a local disk.
 
-    A mail that a mail program removes is gone; the store forgets what it knows of it when it prunes.
+    A mail that a mail program removes is gone. The store forgets what it knows of it when it prunes, and counts it
+    until then.
 
     Args:
         path: the directory.
@@ -62,10 +53,10 @@ class MaildirStore:
     """
 
     def __init__(self, path: Path, *, create: bool = True, room: int | None = None) -> None:
+        super().__init__(path / INDEX, create=create)
         self._path = path
         self._create = create
         self._room = room
-        self._database = Database(path / INDEX, create=create)
         self._ready = False
         self._looked_at = ""
 
@@ -116,11 +107,6 @@ class MaildirStore:
                 if info.id in there:
                     yield info
 
-    def last_position(self) -> str:
-        """See `MailStore.last_position`."""
-        with self._database.session("read") as connection:
-            return table.last_position(connection)
-
     def get(self, mail_id: str) -> MailInfo | None:
         """See `MailStore.get`."""
         info = self._row(mail_id)
@@ -166,30 +152,6 @@ class MaildirStore:
                 self._unlink(Path(file))
             self._forget(rows)
         return len(rows)
-
-    def count(self) -> Counts:
-        """See `MailStore.count`. Mails that a mail program removed count until the store was pruned."""
-        with self._database.session("read") as connection:
-            return table.counts(connection)
-
-    def queue(self, group: str, *, start: Start = "new") -> MailQueue:
-        """See `MailStore.queue`."""
-        check_group(group)
-        return table_queue.TableQueue(self._database, group, start=start)
-
-    def queues(self) -> list[QueueStatus]:
-        """See `MailStore.queues`."""
-        with self._database.session("read") as connection:
-            return table_queue.statuses(connection)
-
-    def drop_queue(self, group: str) -> bool:
-        """See `MailStore.drop_queue`."""
-        with self._database.writing() as connection:
-            return table_queue.drop(connection, group)
-
-    def close(self) -> None:
-        """See `MailStore.close`."""
-        self._database.close()
 
     def _write(self, name: str, pieces: Iterable[bytes]) -> None:
         """Writes a file in `tmp/` and flushes it to the disk."""

@@ -10,19 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from services.smtp.errors import MailGoneError, MailStoreError
-from services.smtp.mailstore import table, table_queue
-from services.smtp.mailstore.database import Database
-from services.smtp.mailstore.interface import (
-    PIECE,
-    PRUNED_AT_ONCE,
-    Counts,
-    MailEnvelope,
-    MailInfo,
-    MailQueue,
-    QueueStatus,
-    Start,
-    check_group,
-)
+from services.smtp.mailstore import table
+from services.smtp.mailstore.indexed import IndexedStore
+from services.smtp.mailstore.interface import PIECE, PRUNED_AT_ONCE, MailEnvelope, MailInfo
 from services.smtp.mailstore.pieces import Measured, recut
 from services.smtp.mailstore.schema import PIECES
 
@@ -30,7 +20,7 @@ SHORT: Final = 16 * 1024
 """Bytes of a text that are kept in its mail's row, where it is soonest written. A listing reads over them."""
 
 
-class SqliteMailStore:
+class SqliteMailStore(IndexedStore):
     """A `MailStore` in one file on a local disk, see `Database`.
 
     A text is stored as rows of at most `PIECE` bytes, in the transaction that adds its mail: its size is not bounded by
@@ -43,7 +33,7 @@ class SqliteMailStore:
     """
 
     def __init__(self, path: Path, *, create: bool = True, room: int | None = None) -> None:
-        self._database = Database(path, create=create)
+        super().__init__(path, create=create)
         self._room = room
 
     def open(self) -> None:
@@ -70,11 +60,6 @@ class SqliteMailStore:
     def mails(self, *, after: str = "") -> Iterator[MailInfo]:
         """See `MailStore.mails`."""
         return chain.from_iterable(table.batches(self._database, after))
-
-    def last_position(self) -> str:
-        """See `MailStore.last_position`."""
-        with self._database.session("read") as connection:
-            return table.last_position(connection)
 
     def get(self, mail_id: str) -> MailInfo | None:
         """See `MailStore.get`."""
@@ -137,30 +122,6 @@ class SqliteMailStore:
             for seq, _, size in rows:
                 self._remove(connection, seq, size)
         return len(rows)
-
-    def count(self) -> Counts:
-        """See `MailStore.count`."""
-        with self._database.session("read") as connection:
-            return table.counts(connection)
-
-    def queue(self, group: str, *, start: Start = "new") -> MailQueue:
-        """See `MailStore.queue`."""
-        check_group(group)
-        return table_queue.TableQueue(self._database, group, start=start)
-
-    def queues(self) -> list[QueueStatus]:
-        """See `MailStore.queues`."""
-        with self._database.session("read") as connection:
-            return table_queue.statuses(connection)
-
-    def drop_queue(self, group: str) -> bool:
-        """See `MailStore.drop_queue`."""
-        with self._database.writing() as connection:
-            return table_queue.drop(connection, group)
-
-    def close(self) -> None:
-        """See `MailStore.close`."""
-        self._database.close()
 
 
 def _insert_pieces(connection: sqlite3.Connection, seq: int, pieces: Iterable[bytes]) -> None:
