@@ -19,6 +19,8 @@ class CuttingProxy:
     Attributes:
         port: of the proxy.
         lose_answer_to: the next request that contains these bytes reaches the server, and its answer nobody.
+        answer_end: what the lost answer ends with; needed for a request of several commands, which are answered one by
+            one, so that nothing is still on its way to the server when the client learns that it is cut off.
         lost: how many answers were lost.
     """
 
@@ -27,6 +29,7 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.lose_answer_to = b""
+        self.answer_end = b""
         self.lost = 0
         self._losing = threading.Event()
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -66,12 +69,16 @@ class CuttingProxy:
             back.join()
 
     def _pass_back(self, server: socket.socket, client: socket.socket) -> None:
+        lost = b""
         with contextlib.suppress(OSError):
             while answer := server.recv(_READ):
-                if self._losing.is_set():
+                if not self._losing.is_set():
+                    client.sendall(answer)
+                    continue
+                lost += answer
+                if lost.endswith(self.answer_end):
                     self._losing.clear()
                     self.lost += 1
                     break
-                client.sendall(answer)
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)

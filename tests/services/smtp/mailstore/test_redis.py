@@ -134,7 +134,7 @@ def test_an_upload_whose_answer_was_lost_stores_nothing_and_is_cleared_away(
         contextlib.closing(open_mail_store(f"redis://127.0.0.1:{proxy.port}/0")) as cut_off,
     ):
         cut_off.open()
-        proxy.lose_answer_to = b"RPUSH"
+        proxy.lose_answer_to, proxy.answer_end = b"EXEC", b"*2\r\n:1\r\n:1\r\n"
         with pytest.raises(MailStoreError, match="cannot be used"):
             add(cut_off, 0, b"x" * 3 * PIECE)
         assert proxy.lost == 1
