@@ -17,6 +17,7 @@ from services.smtp.saslprep import saslprep
         ("\u2168", "IX"),
         ("u\u0308", "\u00fc"),
         ("a\u00a0b", "a b"),
+        ("a\u1680b", "a b"),
         ("\u05d0\u05d1", "\u05d0\u05d1"),
         ("", ""),
     ],
