@@ -129,10 +129,22 @@ def decode(state: BodyState, data: bytes, start: int, limits: Limits) -> Decoded
             case Position.DOT_CR, _:
                 pieces.append(_take(state, b"\r", limits))
             case position, byte:
-                stop = index + 1 if position is Position.CR and byte == _LF else _end_of_run(data, index)
-                pieces.append(_take(state, data[index:stop].replace(b"\r\n.", b"\r\n"), limits))
-                index = stop
+                run, index = (b"\n", index + 1) if position is Position.CR and byte == _LF else _next_run(data, index)
+                pieces.append(_take(state, run, limits))
     return Decoded(b"" if state.defects else b"".join(pieces), index)
+
+
+def _next_run(data: bytes, index: int) -> tuple[bytes, int]:
+    """What is text for certain from `index` on, without the dots that are none of it, and where it ends.
+
+    Most texts have no line with a dot at its beginning. They are looked through for one once, and not for each reason.
+    """
+    found = data.find(b"\r\n.", index)
+    if found < 0:
+        return data[index:], len(data)
+    stop = found + 2 if data.startswith(b"\r\n.\r\n", found) else _end_of_run(data, index)
+    run = data[index:stop]
+    return (run if stop == found + 2 else run.replace(b"\r\n.", b"\r\n")), stop
 
 
 def _end_of_run(data: bytes, index: int) -> int:
@@ -177,8 +189,8 @@ def _normalized(piece: bytes, *, after_cr: bool) -> bytes:
 def _has_bare_newline(piece: bytes, *, after_cr: bool) -> bool:
     """Whether there is a CR or LF that is not part of CR LF; of a CR at the end, the next piece will tell."""
     complete = (b"\r" + piece if after_cr else piece).removesuffix(b"\r")
-    pairs = complete.count(b"\r\n")
-    return complete.count(b"\r") != pairs or complete.count(b"\n") != pairs
+    # To replace single bytes is several times as fast as to count them, or pairs.
+    return complete.replace(b"\r", b"").replace(b"\n", b"\r\n") != complete
 
 
 def _position_after(piece: bytes, before: Position) -> Position:
