@@ -143,7 +143,7 @@ LINES = [b"..\r\n", b"\r\n", b"a\r\n", b"x" * 998 + b"\r\n", b"\n", b".\n", b"\r
 
 @pytest.mark.parametrize("policy", BareNewlines)
 @pytest.mark.parametrize("line", LINES, ids=lambda line: repr(line[:5]))
-def test_twice_the_bytes_take_twice_the_time(line: bytes, policy: BareNewlines) -> None:
+def test_four_times_the_bytes_take_no_sixteen_times_the_time(line: bytes, policy: BareNewlines) -> None:
     """A worker that takes too long over an event is killed, and every client that waits for it waits as long."""
 
     def seconds(size: int) -> float:
@@ -156,7 +156,8 @@ def test_twice_the_bytes_take_twice_the_time(line: bytes, policy: BareNewlines) 
             tries.append(time.process_time() - started)
         return min(tries)
 
-    assert seconds(4_000_000) < 4 * seconds(2_000_000) / 1.3, "with the square of the bytes it is four times"
+    # 4, but that the larger one may not fit into the processor's caches
+    assert seconds(4_000_000) < 8 * seconds(1_000_000), "with the square of the bytes it is sixteen times"
 
 
 @pytest.mark.parametrize("policy", BareNewlines)
