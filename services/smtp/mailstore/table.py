@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,14 @@ COLUMNS: Final = "id, mail_from, rcpt_tos, size, received_at, peer, sha256, helo
 """What `info_of` takes."""
 
 _INSERT: Final = f"INSERT INTO mail ({COLUMNS}, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+
+# A process of version 1 that has the file open since before it was migrated takes places without telling `total`.
+_NEXT_SEQ: Final = "SELECT 1 + max(last, (SELECT coalesce(max(seq), 0) FROM mail)) FROM total"
+
+_INSERT_NEXT: Final = (
+    f"INSERT INTO mail ({COLUMNS}, content) "  # noqa: S608 - constants
+    f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ({_NEXT_SEQ}), ?) ON CONFLICT (id) DO NOTHING"
+)
 
 
 _TOO_MANY: Final = """
@@ -71,40 +80,51 @@ def found(database: Database, connection: sqlite3.Connection, mail_id: str) -> M
 
 
 def next_seq(connection: sqlite3.Connection) -> int:
-    """A place for a new mail, which no mail ever had, once `insert` took it in the same transaction.
-
-    A process of version 1 that has the file open since before it was migrated takes places without telling `total`.
-    """
-    [last] = connection.execute("SELECT max(last, (SELECT coalesce(max(seq), 0) FROM mail)) FROM total").fetchone()
-    return int(last) + 1
+    """A place for a new mail, which no mail ever had, once `insert` took it in the same transaction."""
+    [seq] = connection.execute(_NEXT_SEQ).fetchone()
+    return int(seq)
 
 
-def insert(connection: sqlite3.Connection, seq: int, info: MailInfo, content: bytes = b"") -> None:
-    """Adds a mail in its place.
+def insert(connection: sqlite3.Connection, seq: int, info: MailInfo) -> None:
+    """Adds a mail in its place, whose text is kept elsewhere.
 
     Args:
         connection: in the transaction in which `next_seq` gave the place.
         seq: the place.
         info: the mail.
-        content: its text, where that is not kept elsewhere.
     """
-    row = (
+    connection.execute(_INSERT, (*_values(info), seq, b""))
+    _count(connection, seq, info)
+
+
+def insert_next(connection: sqlite3.Connection, info: MailInfo, content: bytes) -> bool:
+    """Adds a mail with its text in the next place, unless there is one of that id: then False, and nothing changed."""
+    cursor = connection.execute(_INSERT_NEXT, (*_values(info), content))
+    if cursor.rowcount == 0:
+        return False
+    _count(connection, cursor.lastrowid, info)
+    return True
+
+
+def _count(connection: sqlite3.Connection, seq: int | None, info: MailInfo) -> None:
+    connection.execute("UPDATE total SET last = ?, mails = mails + 1, size = size + ?", (seq, info.size))
+
+
+def _values(info: MailInfo) -> tuple[str | int, ...]:
+    """The first of the `COLUMNS`: all but the place."""
+    return (
         info.id,
         info.mail_from,
-        _json(info.rcpt_tos),
+        _json_array(info.rcpt_tos),
         info.size,
         stamp(info.received_at),
         info.peer,
         info.sha256,
         info.helo,
-        _json(info.mail_options),
-        _json(info.rcpt_options),
-        _json(_More(info.protocol)),
-        seq,
-        content,
+        _json_array(info.mail_options),
+        _json_array(info.rcpt_options),
+        _more(info.protocol),
     )
-    connection.execute(_INSERT, row)
-    connection.execute("UPDATE total SET last = ?, mails = mails + 1, size = size + ?", (seq, info.size))
 
 
 def check_room(connection: sqlite3.Connection, room: int | None) -> None:
@@ -197,8 +217,13 @@ def info_of(path: Path, row: Sequence[Any]) -> MailInfo:
         ) from error
 
 
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+def _json_array(values: tuple[str, ...]) -> str:
+    return msgspec.json.encode(values).decode() if values else "[]"
+
+
+@functools.cache  # there are few protocols
+def _more(protocol: str) -> str:
+    return msgspec.json.encode(_More(protocol)).decode()
 
 
 def _strings(text: str) -> tuple[str, ...]:
