@@ -67,9 +67,11 @@ def as_options(parameters: Parameters) -> tuple[str, ...]:
 
 
 def _parse(text: str, malformed: Reply, known: Mapping[str, _Check]) -> Parameters:
-    if text and not text.startswith(" "):
-        raise RemoteProtocolError(malformed)
     parameters: Parameters = {}
+    if not text:  # as in most commands
+        return parameters
+    if not text.startswith(" "):
+        raise RemoteProtocolError(malformed)
     for parameter in text.split(" "):  # not split(), for which some characters beyond ASCII are spaces
         if not parameter:
             continue

@@ -25,6 +25,7 @@ The rules, on top of the table `sequence.SEQUENCE`:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from services.smtp import replies
 from services.smtp.auth import NO_AUTH, AuthPolicy, Challenge
@@ -50,6 +51,9 @@ from services.smtp.lines import Input
 from services.smtp.replies import Reply
 from services.smtp.settings import SmtpSettings
 from services.smtp.state import SmtpState
+
+_PIECES: Final = BodyChunk, BodyDiscarded
+"""Events that need no answer. Made once: a union would be made for every event."""
 
 
 class SmtpEngine:
@@ -110,7 +114,7 @@ class SmtpEngine:
         event: Event | None = None
         while event is None and self._has_input():
             event = self._next_command() if self.state.body is None else self._next_text(self.state.body)
-        if event is not None and not isinstance(event, BodyChunk | BodyDiscarded):
+        if event is not None and not isinstance(event, _PIECES):
             self._pending = event
         return event
 
