@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rr_tcp.plugins.informer import Informer, WorkerState
 from rr_tcp.testing import ServedApp
 from services.smtp import open_mail_store
 from tests.e2e.clients import RawClient
@@ -30,26 +31,37 @@ def served(serve: ServeApp, mail_store: str) -> ServedApp:
 
 
 def in_data(served: ServedApp, name: str) -> RawClient:
-    """A client whose mail's text has begun."""
+    """A client that may send its mail's text now."""
     client = RawClient(Address("127.0.0.1", served.ports["smtp"]))
     client.reply()
     for command in (b"EHLO c", b"MAIL FROM:<%s@x.test>" % name.encode(), b"RCPT TO:<b@y.test>", b"DATA"):
         assert client.command(command)[:1] in {b"2", b"3"}
-    client.send(b"first half of %s\r\n" % name.encode())
     return client
 
 
+def pool(served: ServedApp) -> list[WorkerState]:
+    return Informer(served.rpc).workers("tcp") or []
+
+
 def busy(served: ServedApp) -> set[int]:
-    workers = served.rpc.call("informer.Workers", "tcp")["workers"] or []
-    return {worker["pid"] for worker in workers if worker["statusStr"] == "working"}
+    return {worker.pid for worker in pool(served) if worker.status == "working"}
+
+
+def events(served: ServedApp) -> int:
+    """How many events the workers have handled."""
+    return sum(worker.executions for worker in pool(served))
 
 
 def test_a_worker_killed_in_mid_data_costs_that_connection_only_and_stores_nothing_half(
     served: ServedApp, mail_store: str
 ) -> None:
-    bystanders = [in_data(served, f"bystander-{number}") for number in range(BYSTANDERS)]
-    victim = in_data(served, "victim")
-    wait_until(lambda: not busy(served))
+    names = [*(f"bystander-{number}" for number in range(BYSTANDERS)), "victim"]
+    *bystanders, victim = clients = [in_data(served, name) for name in names]
+    before = events(served)
+    for client, name in zip(clients, names, strict=True):
+        client.send(b"first half of %s\r\n" % name.encode())
+    # No reply tells that a piece of a text has come.
+    wait_until(lambda: events(served) >= before + len(clients) and not busy(served))
     workers = served.pids()
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)  # whichever gets the next piece keeps it
