@@ -153,7 +153,6 @@ async def _run(hooks: Hooks, authentication: Authentication, server: AuthServer,
         return outcome
     if server.challenge is not None:
         return server.challenge  # also when the method made another error of the end of its run
-    server.session.authenticated = None
     _log_failure(f"AUTH {exchange.mechanism}", outcome.error)
     return await _failed(hooks, outcome.error)
 

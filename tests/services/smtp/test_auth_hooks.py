@@ -178,6 +178,17 @@ class Tracing:
         server.session.authenticated = True
         return AuthResult(success=True)
 
+    async def auth_AGAIN(self, server: Any, args: list[str]) -> AuthResult:
+        with contextlib.suppress(BaseException):
+            await server.challenge_auth("?")
+        with contextlib.suppress(BaseException):
+            await server.challenge_auth("!")
+        return AuthResult(success=True)
+
+    async def auth_FAIL(self, server: Any, args: list[str]) -> AuthResult:
+        server.session.authenticated = True
+        raise LookupError
+
     async def auth_TASK(self, server: Any, args: list[str]) -> AuthResult:
         answer = await asyncio.wait_for(asyncio.create_task(server.challenge_auth("?")), 60)
         return AuthResult(success=answer == b"yes", handled=False)
@@ -204,6 +215,12 @@ def test_however_a_method_waits_its_run_ends_at_the_challenge_and_the_next_has_t
 def test_what_a_method_does_after_the_end_of_its_run_is_nothing() -> None:
     lines = talk(Tracing, b"AUTH SWALLOW\r\n", b64("yes") + b"\r\n", b"AUTH SWALLOW\r\n")
     assert [line[:3] for line in lines] == [b"334", b"535", b"334"]
+    assert talk(Tracing, b"AUTH AGAIN\r\n", b64("yes") + b"\r\n")[:2] == [b"334 Pw==", b"334 IQ=="]
+
+
+def test_a_method_that_fails_after_it_said_yes_authenticates_nobody() -> None:
+    lines = talk(Tracing, b"AUTH FAIL\r\n", b"AUTH FINALLY\r\n", b64("yes") + b"\r\n")
+    assert [line[:3] for line in lines] == [b"454", b"334", b"235"]
 
 
 class Results:
