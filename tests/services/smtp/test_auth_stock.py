@@ -29,6 +29,10 @@ DIFFERENT: Final[Mapping[str, tuple[list[int], list[int]]]] = {
         [334, 535],
         [501, 500],
     ),  # "=" is no base64 to aiosmtpd, so the next line is a command
+    "right, but for a space": (
+        [334, 501],
+        [334, 235],
+    ),  # aiosmtpd strips a response; RFC 4954 section 4 has base64 alone
 }
 """By dialogue, our codes and theirs."""
 
