@@ -33,6 +33,8 @@ HEADER: Final = 64 * 1024
 _OK: Final = 250
 _CLOSING: Final = 421
 _TOO_MANY: Final = 452
+_ALSO_TOO_MANY: Final = 552
+"""What servers that follow RFC 821 say. To the first recipient of a transaction it is about the mailbox."""
 _NOT_LET_IN: Final = frozenset({530, 534, 535, 538})
 """Replies that are about credentials (RFC 4954): a matter of our settings, no fault of the mail."""
 
@@ -159,7 +161,10 @@ class _Transaction:
         if refused is not None:
             self.results = dict.fromkeys(self._numbers, refused)
             return
-        accepted = [number for number in self._numbers if await self._rcpt(client, number)]
+        accepted: list[int] = []
+        for number in self._numbers:
+            if await self._rcpt(client, number, behind=len(accepted)):
+                accepted.append(number)
         if accepted:
             self.results |= dict.fromkeys(accepted, await self._data(client))
         if any(found.state != "delivered" for found in self.results.values()):
@@ -176,13 +181,15 @@ class _Transaction:
         self.begun = True
         return None if found.state == "delivered" else found
 
-    async def _rcpt(self, client: SMTP, number: int) -> bool:
-        """Whether the server takes the recipient; what it has against it is a result."""
+    async def _rcpt(self, client: SMTP, number: int, *, behind: int) -> bool:
+        """Whether the server takes the recipient, behind so many others; what it has against it is a result."""
         extensions = client.esmtp_extensions
         found = outgoing.recipient_refusal(self._info, number, extensions)
         if found is None:
             parameters = outgoing.rcpt_parameters(self._info, number, extensions)
             found = await self._command(client, "RCPT", f"TO:<{self._info.rcpt_tos[number]}>", parameters)
+        if behind and found.code == _ALSO_TOO_MANY:
+            found = result("later", found.code, found.text)
         if found.state != "delivered":
             self.results[number] = found
         return found.state == "delivered"
@@ -193,6 +200,8 @@ class _Transaction:
             code, text = await client.data(self._message, timeout=timeout)
         except SMTPDataError as error:
             code, text = error.code, error.message
+            if code // 100 == 2:  # not the 250 that ends a text: it may stand where 354 was due, and nothing was sent
+                raise SMTPServerDisconnected(f"{code} {text} does not answer DATA") from error
         return _judged(code, text, notifies=client.supports_extension("dsn"))
 
     @staticmethod
@@ -227,4 +236,4 @@ def _judged(code: int, text: str, *, notifies: bool = False) -> Result:
 
 def _is_excess(found: Result) -> bool:
     """Whether a recipient was only one too many for its transaction (RFC 5321 4.5.3.1.10)."""
-    return found.state == "later" and found.code == _TOO_MANY
+    return found.state == "later" and found.code in {_TOO_MANY, _ALSO_TOO_MANY}

@@ -98,6 +98,18 @@ def test_a_smarthost_that_breaks_off_in_the_middle_of_a_text_gets_it_again(mails
     assert [packet[:4] for packet in came] == [b"EHLO", b"MAIL", b"RCPT", b"DATA", b"EHLO", b"MAIL"]
 
 
+@pytest.mark.parametrize("answer", [b"250 OK\r\n", b"221 2.0.0 idle for too long\r\n"])
+def test_a_smarthost_that_never_asked_for_the_text_has_not_taken_it(mails: Mails, answer: bytes) -> None:
+    """A reply that is out of step, where 354 was due."""
+    mails.add(mail_from="")
+    hello = [b"220 s\r\n", b"250 s\r\n", b"250 OK\r\n", b"250 OK\r\n"]
+    with scripted([*hello, answer], [*hello, b"354 go\r\n", b"250 OK\r\n"]) as (port, came):
+        mails.consume(relay_to(port))
+    assert [packet[:4] for packet in came].count(b"DATA") == 2
+    assert came[-1].endswith(b"\r\n.\r\n")
+    assert mails.left == 0
+
+
 def test_mails_share_a_connection(mails: Mails, sink: Sink) -> None:
     for _ in range(5):
         mails.add()
@@ -147,6 +159,16 @@ def test_recipients_that_are_too_many_for_one_mail_go_in_the_next_at_once(mails:
         sink.rcpt_replies[f"to{number}@b.test"] = ["452 4.5.3 too many"]
     mails.consume(relay_to(sink.port), schedule=Schedule(first=600))
     assert [taken.rcpt_tos for taken in sink.taken] == [recipients[:3], recipients[3:]]
+
+
+def test_552_is_too_many_behind_others_and_final_for_the_first(mails: Mails, sink: Sink) -> None:
+    """RFC 5321 4.5.3.1.10: what RFC 821 had servers say of too many recipients is no refusal of them."""
+    mails.add("one@b.test", "two@b.test", "full@b.test", mail_from="")
+    sink.rcpt_replies["two@b.test"] = ["552 too many recipients"]
+    sink.rcpt_replies["full@b.test"] = ["552 5.2.2 mailbox full"] * 3
+    mails.consume(relay_to(sink.port), schedule=Schedule(first=600))
+    assert [taken.rcpt_tos for taken in sink.taken] == [["one@b.test"], ["two@b.test"]]
+    assert (mails.left, sink.rcpt_replies["full@b.test"]) == (0, [])
 
 
 def test_parameters_are_those_that_the_smarthost_knows(mails: Mails, sink: Sink) -> None:
