@@ -192,8 +192,7 @@ class _Handling:
             return
         report = await around.forwarder.report(self._mail, results)
         if report is not None:
-            if self._pending:
-                await self._save()  # what the id follows from
+            await self._save()  # what the id follows from, and what must not be sent again if this is as far as it goes
             try:
                 await around.store.call(around.store.store.add, report.envelope, (report.text,))
             except MailStoreError as error:  # it may be full until this very mail is settled, and could be pruned

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
-from services.smtp import Claim, MailStoreError
+from services.smtp import Claim, MailEnvelope, MailInfo, MailStoreError, open_mail_store
 from services.smtp.forward.handling import handle
-from services.smtp.forward.interface import Mail, Record
+from services.smtp.forward.interface import Mail, Record, Report
 from services.smtp.forward.progress import Progress, Result, decode_progress, encode_progress
 from services.smtp.forward.schedule import Schedule
-from tests.services.smtp.forward.harness import TEXT, Mails
+from services.smtp.mailstore.sqlite import SqliteMailStore
+from tests.services.smtp.forward.harness import GROUP, TEXT, Mails, envelope
 from tests.services.smtp.forward.told import DELIVERED, FAILED, LATER, Clock, Told, always, raising
 from tests.support.waiting import TIMEOUT, wait_until
 
@@ -156,6 +158,31 @@ def test_what_a_killed_consumer_did_not_report_is_reported_before_anything_else(
     told = Told(work)
     mails.consume(told, schedule=Schedule(first=600))
     assert told.tried[0][1] == [1]
+
+
+def test_what_is_known_is_kept_before_the_sender_is_notified(mails: Mails, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a consumer that is killed when it has stored the notification, the next one sends nothing again."""
+    mails.add("one@b.test", "two@b.test")
+    claims: list[Claim] = []
+    add = SqliteMailStore.add
+
+    def stored_at_last(store: SqliteMailStore, report: MailEnvelope, pieces: Iterable[bytes]) -> MailInfo:
+        def claimed_by_the_next() -> bool:
+            claims.extend(other.queue(GROUP).claim(lease=600))
+            return bool(claims)
+
+        with contextlib.closing(open_mail_store(mails.url)) as other:
+            wait_until(claimed_by_the_next)  # which blocks, the renewing of the lease too
+        return add(store, report, pieces)
+
+    class Notifying(Told):
+        async def report(self, mail: Mail, results: Mapping[int, Result]) -> Report | None:
+            del results
+            return Report(envelope(mail_from=""), TEXT) if mail.info.mail_from else None
+
+    monkeypatch.setattr(SqliteMailStore, "add", stored_at_last)
+    mails.consume(Notifying(always(DELIVERED, FAILED)), lease=0.2)
+    assert decode_progress(claims[0].progress).results == {0: DELIVERED, 1: FAILED}
 
 
 def test_a_mail_that_was_lost_to_another_consumer_is_left_alone(mails: Mails, info: pytest.LogCaptureFixture) -> None:
