@@ -69,14 +69,19 @@ class Webhook:
         """See `Forwarder.forward`."""
         payload = Payload(mail.info, hostname=self._hostname)
         headers = await self._headers(mail, payload)
-        wanted = 0.0
+        answers: list[httpx.Response] = []
+        found = result("later", text=f"no answer within {self._timeout:g} s")
         try:
             async with asyncio.timeout(self._timeout + len(payload) / SLOWEST):
-                found, wanted = await self._post(headers, payload.pieces(mail.read()))
+                await self._post(headers, payload.pieces(mail.read()), answers.append)
         except TimeoutError:
-            found = result("later", text=f"no answer within {self._timeout:g} s")
+            pass
         except httpx.HTTPError as error:
             found = result("later", text=f"{type(error).__name__}: {error}")
+        wanted = 0.0
+        for answer in answers:  # its status counts, whatever became of its body
+            found = result(_state(answer.status_code), answer.status_code, answer.reason_phrase)
+            wanted = retry_after(answer.headers.get("retry-after", ""), self._clock())
         await record(dict.fromkeys(targets, found))
         return wanted
 
@@ -105,16 +110,17 @@ class Webhook:
             "webhook-signature": str(signature),
         }
 
-    async def _post(self, headers: Mapping[str, str], body: AsyncIterator[bytes]) -> tuple[Result, float]:
-        """The result of a call, and for how long the receiver wants no further one."""
+    async def _post(
+        self, headers: Mapping[str, str], body: AsyncIterator[bytes], answered: Callable[[httpx.Response], None]
+    ) -> None:
+        """Makes a call; tells of the answer as soon as its status is there, and then reads its body."""
         async with self._client.stream("POST", self._url, headers=headers, content=body) as response:
+            answered(response)
             read = 0
             async for piece in response.aiter_raw():
                 read += len(piece)
                 if read > ANSWER:
                     break
-            found = result(_state(response.status_code), response.status_code, response.reason_phrase)
-            return found, retry_after(response.headers.get("retry-after", ""), self._clock())
 
 
 def _state(code: int) -> State:

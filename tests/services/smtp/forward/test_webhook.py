@@ -166,6 +166,17 @@ def test_an_answer_in_the_middle_of_a_call_counts(mails: Mails, receiver: Receiv
     assert mails.left == 0
 
 
+@pytest.mark.parametrize("length", ["1000", "nonsense"])
+def test_a_mail_that_was_taken_is_not_posted_again_for_want_of_the_answers_body(
+    mails: Mails, receiver: Receiver, length: str
+) -> None:
+    """The status is there, the body breaks off."""
+    mails.add()
+    receiver.answers = [Answer(200, {"transfer-encoding": "chunked"}, body=f"{length}\r\n".encode())]
+    mails.consume(hook(receiver, timeout=2))
+    assert (len(receiver.calls), mails.left) == (1, 0)
+
+
 def test_calls_share_a_connection(mails: Mails, receiver: Receiver) -> None:
     for _ in range(5):
         mails.add()
