@@ -56,7 +56,10 @@ def make_named(setting: str, text: str, factory: Callable[..., object], argument
     """
     try:
         _check_arguments(factory, arguments)
-        return factory(*arguments)
+        try:
+            return factory(*arguments)
+        except FileExistsError:  # two workers that start made it at once, as `mailbox.Maildir` does: now it is there
+            return factory(*arguments)
     except argparse.ArgumentError:
         raise
     except _ArgumentsError as error:

@@ -251,3 +251,20 @@ def test_a_handle_ehlo_of_neither_form_is_an_error(handler_class: type, arity: i
     """For aiosmtpd it is an "Unsupported EHLO Hook"."""
     with pytest.raises(ConfigurationError, match=f"handle_EHLO of .*Ehlo .*takes {arity} arguments"):
         SmtpProtocol(SETTINGS, store=MemoryMailStore(), handler=handler_class())
+
+
+class MadeByAnother:
+    """Finds, the first time, that another process made its directory between its look and its own attempt."""
+
+    attempts = 0
+
+    def __init__(self) -> None:
+        MadeByAnother.attempts += 1
+        if MadeByAnother.attempts == 1:
+            raise FileExistsError("the maildir")
+
+
+def test_a_handler_whose_directory_another_worker_makes_at_the_same_moment_is_made() -> None:
+    handler = HandlerSpec.parse(f"{__name__}.MadeByAnother").make()
+    assert isinstance(handler, MadeByAnother)
+    assert MadeByAnother.attempts == 2
