@@ -116,11 +116,13 @@ lock: .venv/.dev ## Resolve the dependencies anew and pin them by hash
 	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --extra services pyproject.toml -o requirements.lock
 	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --extra services --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	  --no-emit-index-url --extra services --extra otel --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --group docs -c requirements-dev.lock -o requirements-docs.lock
 	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --group fuzz -c requirements-dev.lock -o requirements-fuzz.lock
+	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --group audit -c requirements-dev.lock -o requirements-audit.lock
 
 .PHONY: clean
 clean: ## Remove what make made, but no mail (var/)
