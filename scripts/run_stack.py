@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -50,12 +51,22 @@ class Listener:
     setting: str
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs until interrupted (exit code 0) or until something fails (1, with the reason on stderr)."""
+    parser = argparse.ArgumentParser(prog="make run", description="Runs the whole stack in the foreground.")
+    parser.add_argument(
+        "-o",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="as `rr serve -o`: replaces .rr.yaml",
+    )
+    overrides = parser.parse_args(argv).overrides
     signals = Signals()
     os.chdir(ROOT)
     try:
-        run({**defaults(), **environment()}, signals)
+        run({**defaults(), **environment()}, signals, overrides)
     except (RRTcpError, MailStoreError) as error:
         sys.stderr.write(f"make run: {error}\n")
         return 1
@@ -63,7 +74,7 @@ def main() -> int:
         return 0
 
 
-def run(env: dict[str, str], signals: Signals) -> NoReturn:
+def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) -> NoReturn:
     """Checks the surroundings, starts the server, waits for its end."""
     settings, smtp, workers = Settings.from_env(env), SmtpSettings.from_env(env), _workers(env)
     log_level(env)  # what the workers would say, if it is none
@@ -76,7 +87,9 @@ def run(env: dict[str, str], signals: Signals) -> NoReturn:
     with closing(open_mail_store(smtp.mail_store)) as store:
         store.open()
 
-    server = RoadRunnerServer(ROOT / "bin/rr", CONFIGURATION, cwd=ROOT, env={**env, "PYTHON": sys.executable})
+    server = RoadRunnerServer(
+        ROOT / "bin/rr", CONFIGURATION, cwd=ROOT, env={**env, "PYTHON": sys.executable}, overrides=overrides
+    )
     served = ", ".join(f"{name} on {host}:{port}" for name, port in ports.items())
     ready = (
         f"ready: {served}; {workers} workers, sessions in {redacted(settings.session_store)}, mails in "

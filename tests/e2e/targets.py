@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,7 +84,7 @@ def free_ports(count: int) -> list[int]:
 class NativeTarget:
     """`make run`'s program, on free ports, with stores of its own."""
 
-    def __init__(self, directory: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, env: Mapping[str, str], overrides: Sequence[str] = ()) -> None:
         rpc_port, *ports = free_ports(1 + len(PORT_SETTINGS))
         self._ports = dict(zip(PORT_SETTINGS, ports, strict=True))
         self.smtp, self.echo = self.address("smtp"), self.address("echo")
@@ -98,6 +98,7 @@ class NativeTarget:
             "ENV_FILE": os.devnull,  # not the settings of whoever runs the tests
             **env,
         }
+        self._options = [option for override in overrides for option in ("-o", override)]
         self._log = directory / "stack.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -107,7 +108,7 @@ class NativeTarget:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "scripts.run_stack"],
+                [sys.executable, "-m", "scripts.run_stack", *self._options],
                 cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -120,15 +121,20 @@ class NativeTarget:
             assert time.monotonic() < deadline, f"the stack is not ready after {READY_TIMEOUT} s:\n{self.log()}"
             time.sleep(0.05)
 
-    def stop(self) -> int:
-        """Ends the stack as Ctrl-C does; returns its exit code."""
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Ends the stack, as Ctrl-C does or as an operator does with SIGTERM; returns its exit code."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
         try:
             return self._process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise
+
+    def ended(self) -> int | None:
+        """The exit code of a stack that has ended."""
+        assert self._process is not None
+        return self._process.poll()
 
     def mails(self) -> list[dict[str, Any]]:
         mails: list[dict[str, Any]] = json.loads(self._command("mails", "--json"))
@@ -257,9 +263,17 @@ def _settings(ports: Mapping[str, int]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def native(directory: Path, env: Mapping[str, str] | None = None) -> Iterator[NativeTarget]:
-    """A running native stack, stopped at the end; it must end by itself with exit code 0."""
-    target = NativeTarget(directory, env or {})
+def native(
+    directory: Path, env: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+) -> Iterator[NativeTarget]:
+    """A running native stack, stopped at the end; it must end by itself with exit code 0.
+
+    Args:
+        directory: for its log, and for stores where `env` has no others.
+        env: its settings.
+        overrides: `dot.notation=value` settings that replace those of .rr.yaml.
+    """
+    target = NativeTarget(directory, env or {}, overrides)
     try:
         target.start()
         yield target

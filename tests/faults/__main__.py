@@ -1,8 +1,9 @@
-"""`make faults`: provokes faults on real stacks, one after the other, and says what did not hold.
+"""`make faults`: provokes faults on real stacks, two at a time, and says what did not hold.
 
-Everything happens on 127.0.0.1, and is bounded in number and time. The report goes to stdout and to `.cache/faults`;
-what a case leaves behind is kept there when something did not hold. The exit code is 0 when all held, 1 when something
-did not or could not be run, 130 after Ctrl-C, which ends everything that was started.
+Everything happens on 127.0.0.1, and is bounded in number and time. Cases that measure times have the machine for
+themselves, when the others are done. The report goes to stdout and to `.cache/faults`; what a case leaves behind is
+kept there when something did not hold. The exit code is 0 when all held, 1 when something did not or could not be run,
+130 after Ctrl-C, which ends everything that was started.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +30,10 @@ from tests.faults.report import CaseResult, markdown, write
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / ".cache" / "faults"
 
-FAULTS: Final[Sequence[Fault]] = (f01_killed_workers.FAULT,)
+FAULTS: Final[Sequence[Fault]] = (f01_killed_workers.FAULT,)  # in order, one a line
+
+JOBS: Final = 2
+"""Cases that run at the same time, each on a stack of its own."""
 
 INTERRUPTED: Final = 130
 
@@ -43,12 +48,12 @@ def main(argv: Sequence[str] | None = None, *, faults: Sequence[Fault] = FAULTS)
     if unknown := set(arguments.faults) - {fault.id for fault in faults}:
         parser.error(f"there is no fault {', '.join(sorted(unknown))}: --help names those there are")
     chosen = [fault for fault in faults if not arguments.faults or fault.id in arguments.faults]
-    signals, results = Signals(), list[CaseResult]()
+    signals = Signals()
+    planned = [
+        (fault, case) for fault in chosen for case in fault.cases(arguments.quick) if arguments.case in case.name
+    ]
     try:
-        for fault in chosen:
-            cases = [case for case in fault.cases(arguments.quick) if arguments.case in case.name]
-            for case in cases:
-                results.append(_run(fault, case, arguments.seed, arguments.output, signals))
+        results = _run_all(planned, arguments, signals)
     except Interrupted:
         sys.stderr.write("faults: interrupted; everything that was started has ended\n")
         return INTERRUPTED
@@ -66,9 +71,27 @@ def _parser(faults: Sequence[Fault]) -> argparse.ArgumentParser:
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"{', '.join(names)} (default: all)", default=[])
     parser.add_argument("--quick", action="store_true", help="a short choice of cases, about a minute for each fault")
     parser.add_argument("--case", default="", metavar="TEXT", help="only cases with TEXT in their name")
+    parser.add_argument("--jobs", type=int, choices=range(1, 9), default=JOBS, help=f"cases at the same time ({JOBS})")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="of what is random (random)")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="directory for the report (.cache/faults)")
     return parser
+
+
+def _run_all(
+    planned: Sequence[tuple[Fault, Case]], arguments: argparse.Namespace, signals: Signals
+) -> list[CaseResult]:
+    """What came of the cases, in their order; those that may share the machine go first."""
+    results: dict[int, CaseResult] = {}
+
+    def run(number: int) -> None:
+        results[number] = _run(*planned[number], arguments.seed, arguments.output, signals)
+
+    for alone, jobs in ((False, arguments.jobs), (True, 1)):
+        numbers = [number for number, (_, case) in enumerate(planned) if case.alone == alone]
+        with ThreadPoolExecutor(jobs) as threads:
+            for done in [threads.submit(run, number) for number in numbers]:
+                done.result()
+    return [results[number] for number in sorted(results)]
 
 
 def _run(fault: Fault, case: Case, seed: int, output: Path, signals: Signals) -> CaseResult:

@@ -65,10 +65,14 @@ class Clients:
         address: the SMTP service.
         count: how many at the same time.
         seed: of what they send.
+        rest: seconds between two connections of a client at most.
+        may_end: whether the service may go away meanwhile. Then a connection that cannot be opened is a broken one.
     """
 
-    def __init__(self, address: Address, count: int, seed: int) -> None:
+    def __init__(self, address: Address, count: int, seed: int, *, rest: float = REST, may_end: bool = False) -> None:
         self._address = address
+        self._rest = rest
+        self._may_end = may_end
         self._stop = threading.Event()
         self._seed = seed
         self._logs = [Log() for _ in range(count)]
@@ -109,8 +113,11 @@ class Clients:
             except _UnfitError as unfit:
                 log.findings.append(f"connection {name}-{log.connections - 1}: {unfit}")
             except OSError as error:  # the connection could not be opened
-                log.findings.append(f"connection {name}-{log.connections - 1}: {error}")
-            self._stop.wait(random.uniform(0, REST))
+                if self._may_end:
+                    log.broken["connection"] += 1
+                else:
+                    log.findings.append(f"connection {name}-{log.connections - 1}: {error}")
+            self._stop.wait(random.uniform(0, self._rest))
 
 
 def _converse(address: Address, dialogue: Dialogue, random: Random) -> None:

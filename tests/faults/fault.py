@@ -78,11 +78,13 @@ class Case:
         name: unlike that of the fault's other cases.
         run: does it.
         limit: seconds after which it is given up.
+        alone: whether it runs while no other case does, since it measures how long things take.
     """
 
     name: str
     run: Run
     limit: float
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -64,18 +64,20 @@ class Stack:
         target: the stack.
         rpc: a client of its RPC server.
         workers: how many its pool has when it is whole.
+
+    Attributes:
+        server: the pid of RoadRunner.
     """
 
     def __init__(self, target: NativeTarget, rpc: RPC, workers: int) -> None:
         self.target = target
         self._informer = Informer(rpc)
         self._workers = workers
-
-        self._server = _parent(self.pool()[0].pid)
+        self.server = _parent(self.pool()[0].pid)
 
     def children(self) -> set[int]:
         """The server's child processes, those among them that are no workers yet."""
-        tasks = Path(f"/proc/{self._server}/task").glob("*/children")
+        tasks = Path(f"/proc/{self.server}/task").glob("*/children")
         return {int(pid) for task in tasks for pid in task.read_text().split()}
 
     def pool(self) -> list[WorkerState]:
@@ -98,13 +100,28 @@ class Stack:
         os.kill(pid, signal.SIGKILL)
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has to itself and shares, as `ps` tells them (RSS)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files(pid: int) -> int:
+    """File descriptors that a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - they may be gone before they are looked at
+
+
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @contextlib.contextmanager
 def running_stack(
-    stores: Stores, directory: Path, *, workers: int, env: Mapping[str, str] | None = None
+    stores: Stores,
+    directory: Path,
+    *,
+    workers: int,
+    env: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
 ) -> Iterator[Stack]:
     """A running stack, stopped at the end; it must end by itself with exit code 0.
 
@@ -113,10 +130,11 @@ def running_stack(
         directory: for its log.
         workers: of its pool.
         env: more of its settings.
+        overrides: `dot.notation=value` settings that replace those of .rr.yaml.
     """
     settings = {"SESSION_STORE": stores.sessions, "MAIL_STORE": stores.mails, "WORKERS": str(workers), **(env or {})}
     with (
-        native(directory, settings) as target,
+        native(directory, settings, overrides) as target,
         contextlib.closing(RPC(target.rpc_address, timeout=_RPC_TIMEOUT)) as rpc,
     ):
         yield Stack(target, rpc, workers)

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,9 +53,8 @@ def hangs(surroundings: Surroundings) -> Outcome:
 
 
 def is_interrupted(surroundings: Surroundings) -> Outcome:
-    signal.raise_signal(signal.SIGTERM)
-    surroundings.check()
-    raise AssertionError("it went on")
+    os.kill(os.getpid(), signal.SIGTERM)
+    return hangs(replace(surroundings, limit=30.0))
 
 
 def fault(**cases: Run) -> Fault:
@@ -87,6 +88,23 @@ def test_a_case_that_cannot_be_run_does_not_hold_and_the_next_one_has_its_turn(
     report = (tmp_path / "report.md").read_text()
     assert said in report
     assert "| holds | no | yes |" in report
+
+
+def test_two_cases_run_at_a_time_and_one_that_wants_to_be_alone_is(tmp_path: Path) -> None:
+    together, done = threading.Barrier(2), list[Path]()
+
+    def meets(surroundings: Surroundings) -> Outcome:
+        together.wait(30)
+        done.append(surroundings.directory)
+        return Outcome({}, [])
+
+    def is_alone(surroundings: Surroundings) -> Outcome:
+        return Outcome({}, [] if len({*done, surroundings.directory}) == 3 else ["the others are not done"])
+
+    cases = [Case("alone", is_alone, 60, alone=True), Case("one", meets, 60), Case("other", meets, 60)]
+    shared = Fault("F0", "Nothing happens", "everything", lambda quick: cases[quick:])
+    assert main(["--output", str(tmp_path)], faults=[shared]) == 0
+    assert [row["case"] for row in json.loads((tmp_path / "report.json").read_text())] == ["alone", "one", "other"]
 
 
 def test_an_interrupt_ends_the_run(tmp_path: Path) -> None:
