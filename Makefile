@@ -57,8 +57,9 @@ e2e-native: .venv/.dev rr ## Run the end-to-end tests against `make run`'s stack
 	$(PY) -m pytest tests/e2e --target native $(PYTEST_ARGS)
 
 .PHONY: e2e
-e2e: require-docker .venv/.dev ## Run the end-to-end tests against the Compose stack (needs Docker)
-	$(PY) -m pytest tests/e2e --target compose --compose-project $(E2E_PROJECT) $(PYTEST_ARGS)
+e2e: require-docker .venv/.dev ## Run the end-to-end tests and those of the containers on the Compose stack (needs Docker)
+	E2E_PROJECT=$(E2E_PROJECT) $(PY) -m pytest tests/e2e tests/containers --target compose \
+	  --compose-project $(E2E_PROJECT) $(PYTEST_ARGS)
 
 .PHONY: test-pythons
 test-pythons: rr redis ## Run the unit tests on every Python from 3.11 to 3.13 that the machine has
