@@ -45,7 +45,7 @@ types: .venv/.dev ## Check types (mypy --strict)
 	$(PY) -m mypy .
 
 .PHONY: unit
-unit: .venv/.dev rr redis ## Run the unit tests and the contract tests of the stores
+unit: .venv/.dev rr redis toxiproxy ## Run the unit tests and the contract tests of the stores
 	$(PY) -m pytest $(UNIT_TESTS) $(PYTEST_ARGS)
 
 .PHONY: integration
@@ -75,7 +75,7 @@ differential: .venv/.dev rr ## Compare the mail service with a stock aiosmtpd, D
 	$(PY) -m tests.differential --dialogues $(DIALOGUES)
 
 .PHONY: faults
-faults: .venv/.dev rr redis ## Provoke faults on real stacks and report what held (FAULTS_ARGS=--quick: a short choice)
+faults: .venv/.fuzz rr redis toxiproxy ## Provoke faults on real stacks and report what held (FAULTS_ARGS=--quick: a short choice)
 	@$(PY) -m tests.faults $(FAULTS_ARGS)
 
 .PHONY: fuzz-smtp
@@ -111,6 +111,10 @@ rr: ## Get the RoadRunner server as bin/rr
 .PHONY: redis
 redis: ## Get a redis-server for the tests
 	@scripts/get-redis >/dev/null
+
+.PHONY: toxiproxy
+toxiproxy: ## Get the proxy that the faults of Redis need as bin/toxiproxy-server (needs Go)
+	@scripts/get-toxiproxy
 
 .PHONY: lock
 lock: .venv/.dev ## Resolve the dependencies anew and pin them by hash

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from rr_tcp.access import AccessRules
 from rr_tcp.environment import Environment
-from rr_tcp.errors import ConfigurationError, HandlerError
+from rr_tcp.errors import ConfigurationError, HandlerError, SessionStoreError
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.middleware import Handle, Middleware
 from rr_tcp.process import Forks, end_child
@@ -191,15 +191,11 @@ class App:
             return Response(TcpResponse.CLOSE)
         try:
             return handle(request)
+        except SessionStoreError as error:  # it says all: tracebacks of a store that is down would fill the disk
+            log.error("%s failed; it is closed: %s", _named(request), error)
         except Exception:  # whatever a service raises costs this connection and no other
-            log.exception(
-                "%s of connection %s from %s on server %r failed; it is closed",
-                request.event,
-                request.connection_uuid,
-                request.remote_addr,
-                request.server,
-            )
-            return self._failed(self._routes[request.server], request)
+            log.exception("%s failed; it is closed", _named(request))
+        return self._failed(self._routes[request.server], request)
 
     def run(self, worker: Worker | None = None) -> None:
         """Answers events until RoadRunner tells the worker to stop or is gone.
@@ -265,6 +261,14 @@ class App:
 
     def _run_coroutine(self, awaitable: Awaitable[Any]) -> Any:
         return self._runner.run(_finish(awaitable))
+
+
+def _named(request: Request) -> str:
+    """An event as the log calls it."""
+    return (
+        f"{request.event} of connection {request.connection_uuid} from {request.remote_addr} on server "
+        f"{request.server!r}"
+    )
 
 
 def _around(middleware: Middleware, handle: Handle) -> Handle:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic
 
 from rr_tcp.access import AccessRules
 from rr_tcp.connection import Connection
-from rr_tcp.errors import ConfigurationError, SessionTooLargeError
+from rr_tcp.errors import ConfigurationError, SessionStoreError, SessionTooLargeError
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.process import Forks, end_child
 from rr_tcp.renewals import Renewals
@@ -184,6 +184,10 @@ class StatefulRoute(Generic[StateT]):
         try:
             self._call(self._protocol.closed, connection)
             self._store.end(connection.uuid, ttl=TOMBSTONE_TTL)
+        except SessionStoreError as error:
+            log.error(
+                "connection %s on server %r is closed, not in order: %s", connection.uuid, connection.server, error
+            )
         except Exception:
             log.exception("connection %s on server %r is closed, but not in order", connection.uuid, connection.server)
 

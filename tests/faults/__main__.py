@@ -23,14 +23,17 @@ from typing import Final
 import pytest
 
 from rr_tcp.foreground import Interrupted, Signals
-from tests.faults import f01_killed_workers
+from tests.faults import f01_killed_workers, f03_killed_redis
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
 from tests.faults.report import CaseResult, markdown, write
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / ".cache" / "faults"
 
-FAULTS: Final[Sequence[Fault]] = (f01_killed_workers.FAULT,)  # in order, one a line
+FAULTS: Final[Sequence[Fault]] = (  # in order, one a line
+    f01_killed_workers.FAULT,
+    f03_killed_redis.FAULT,
+)
 
 JOBS: Final = 2
 """Cases that run at the same time, each on a stack of its own."""

@@ -38,6 +38,7 @@ def judge(log: Log, result: Audit, left: Leftovers, output: str) -> Outcome:
             "mails acknowledged": f"{result.acknowledged:,}",
             "lost, doubled, changed": "none" if not result.findings else "see below",
             "unanswered, of them stored": f"{result.unanswered:,}, {result.unanswered_stored:,}",
+            "refused for now, of them stored": f"{result.refused:,}, {result.refused_stored:,}",
             "connections, of them broken": f"{log.connections:,}, {log.broken.total():,}",
             "broken while waiting for the reply to": states or "-",
             "sessions at the end": left.figure,

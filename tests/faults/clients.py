@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -22,6 +22,9 @@ REST: Final = 0.2
 RESTS: Final = 0.3
 """Part of the pieces before which a client rests."""
 
+TEMPORARY: Final = frozenset({b"421", b"451", b"452"})
+"""What a client may be told instead while a store is in trouble: 421 to anything, the others to a mail's end."""
+
 PIECE_REST: Final = 0.01
 """Seconds between two pieces at most: long enough for the server to hand over the first before it sees the second."""
 
@@ -34,12 +37,16 @@ class Log:
         connections: how many were opened.
         attempts: the mails that they tried to send.
         broken: connections that ended before they should, by what was waited for.
+        refused: temporary refusals where those are tolerated, by their code.
+        longest: seconds that the slowest reply took, or end of a connection instead of one.
         findings: what no client may see: a reply that does not fit, or none though the connection stands.
     """
 
     connections: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     broken: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    longest: float = 0.0
     findings: list[str] = field(default_factory=list)
 
     def add(self, other: Log) -> None:
@@ -47,6 +54,8 @@ class Log:
         self.connections += other.connections
         self.attempts += other.attempts
         self.broken += other.broken
+        self.refused += other.refused
+        self.longest = max(self.longest, other.longest)
         self.findings += other.findings
 
 
@@ -58,6 +67,10 @@ class _UnfitError(Exception):
     """What was answered, or was not, is no answer to what was sent; `args[0]` says how."""
 
 
+class _EndedError(Exception):
+    """The server said that it ends the connection for now (421), and did."""
+
+
 class Clients:
     """A number of clients, each with one connection after the other, from the block's begin to its end.
 
@@ -67,12 +80,23 @@ class Clients:
         seed: of what they send.
         rest: seconds between two connections of a client at most.
         may_end: whether the service may go away meanwhile. Then a connection that cannot be opened is a broken one.
+        tolerated: codes of temporary refusals that are no findings.
     """
 
-    def __init__(self, address: Address, count: int, seed: int, *, rest: float = REST, may_end: bool = False) -> None:
+    def __init__(
+        self,
+        address: Address,
+        count: int,
+        seed: int,
+        *,
+        rest: float = REST,
+        may_end: bool = False,
+        tolerated: Collection[bytes] = (),
+    ) -> None:
         self._address = address
         self._rest = rest
         self._may_end = may_end
+        self._tolerated = tolerated
         self._stop = threading.Event()
         self._seed = seed
         self._logs = [Log() for _ in range(count)]
@@ -104,29 +128,41 @@ class Clients:
         random = Random(name)  # noqa: S311 - the same dialogues for the same seed
         while not self._stop.is_set():
             dialogue = make_dialogue(random, f"{name}-{log.connections}")
-            log.connections += 1
-            log.attempts += dialogue.attempts
             try:
-                _converse(self._address, dialogue, random)
-            except _BrokenError as broken:
-                log.broken[broken.args[0]] += 1
-            except _UnfitError as unfit:
-                log.findings.append(f"connection {name}-{log.connections - 1}: {unfit}")
+                talk(self._address, dialogue, random, log, self._tolerated)
             except OSError as error:  # the connection could not be opened
                 if self._may_end:
                     log.broken["connection"] += 1
                 else:
-                    log.findings.append(f"connection {name}-{log.connections - 1}: {error}")
+                    log.findings.append(f"the connection of {dialogue.name}: {error}")
             self._stop.wait(random.uniform(0, self._rest))
 
 
-def _converse(address: Address, dialogue: Dialogue, random: Random) -> None:
+def talk(address: Address, dialogue: Dialogue, random: Random, log: Log, tolerated: Collection[bytes] = ()) -> None:
+    """Has one connection, and adds to the log what came of it.
+
+    Raises:
+        OSError: it could not be opened.
+    """
+    log.connections += 1
+    log.attempts += dialogue.attempts
+    try:
+        _converse(address, dialogue, random, log, tolerated)
+    except _EndedError:
+        pass  # counted
+    except _BrokenError as broken:
+        log.broken[broken.args[0]] += 1
+    except _UnfitError as unfit:
+        log.findings.append(f"the connection of {dialogue.name}: {unfit}")
+
+
+def _converse(address: Address, dialogue: Dialogue, random: Random, log: Log, tolerated: Collection[bytes]) -> None:
     with RawClient(address) as client:
         for step in dialogue.steps:
             _send(client, step, random)
             for expected in step.expected:
-                _expect(client, expected)
-        if dialogue.quits and (rest := _rest(client)):
+                _expect(client, expected, log, tolerated)
+        if dialogue.quits and (rest := _rest(client, "QUIT")):
             raise _UnfitError(f"{rest[:80]!r} after the reply to QUIT")
 
 
@@ -152,25 +188,37 @@ def _paced(step: Step, random: Random) -> Iterator[bytes]:
         yield piece
 
 
-def _expect(client: RawClient, expected: Expected) -> None:
+def _expect(client: RawClient, expected: Expected, log: Log, tolerated: Collection[bytes]) -> None:
+    began = time.monotonic()
     try:
         reply = client.reply()
     except ConnectionError:
         reply = b""
     except TimeoutError:
         raise _UnfitError(f"no reply to {expected.what}, and no end of the connection") from None
+    log.longest = max(log.longest, time.monotonic() - began)
     if not reply.endswith(b"\r\n"):
         raise _BrokenError(expected.what)
     if expected.attempt is not None:
         expected.attempt.reply = reply
-    if reply[:3] != expected.code:
+    if (code := reply[:3]) == expected.code:
+        return
+    if code not in tolerated or (code != _ENDS and expected.attempt is None):
         raise _UnfitError(f"{expected.what} was answered {reply!r}")
+    log.refused[code.decode()] += 1
+    if code == _ENDS:
+        if rest := _rest(client, "421"):
+            raise _UnfitError(f"{rest[:80]!r} after {reply!r}")
+        raise _EndedError
 
 
-def _rest(client: RawClient) -> bytes:
+def _rest(client: RawClient, after: str) -> bytes:
     try:
         return client.rest()
     except ConnectionError:
         return b""
     except TimeoutError:
-        raise _UnfitError("no end of the connection after the reply to QUIT") from None
+        raise _UnfitError(f"no end of the connection after {after}") from None
+
+
+_ENDS: Final = b"421"

@@ -90,11 +90,13 @@ class Dialogue:
     """All that one connection does.
 
     Attributes:
+        name: unlike that of any other.
         steps: in order.
         attempts: the mails in it.
         quits: whether it ends with QUIT; else the client goes away in the middle of a mail.
     """
 
+    name: str
     steps: Sequence[Step]
     attempts: Sequence[Attempt]
     quits: bool
@@ -124,7 +126,15 @@ def make_dialogue(random: Random, name: str) -> Dialogue:
         whole = units.pop().data
         units.append(_Unit(whole[: random.randrange(len(whole))], None))
     shape = random.choice(list(Shape))
-    return Dialogue(list(_steps(random, shape, units)), attempts, quits)
+    return Dialogue(name, list(_steps(random, shape, units)), attempts, quits)
+
+
+def make_mail(random: Random, name: str, text: bytes) -> Dialogue:
+    """A dialogue of one mail, whose client waits after every command and stays until the end."""
+    attempt = make_attempt(random, f"{name}@example.test", text)
+    units = [_Unit(b"", Expected("greeting", b"220")), _command("EHLO", f"EHLO {name}.example.test")]
+    units += [*_mail(random, attempt, text), _command("QUIT", "QUIT", b"221")]
+    return Dialogue(name, list(_steps(random, Shape.PLAIN, units)), [attempt], quits=True)
 
 
 def make_text(random: Random) -> bytes:

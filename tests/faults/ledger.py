@@ -69,6 +69,8 @@ class Audit:
         acknowledged: attempts whose client was told so.
         unanswered: attempts that were sent as a whole and got no reply.
         unanswered_stored: those of them that are stored: the worker died between storing and answering.
+        refused: attempts whose client was told to try again later.
+        refused_stored: those of them that are stored: what was done afterwards failed, or nobody could know.
         findings: what must not be; none when all is right.
     """
 
@@ -76,6 +78,8 @@ class Audit:
     unanswered: int
     unanswered_stored: int
     findings: Sequence[str]
+    refused: int = 0
+    refused_stored: int = 0
 
 
 def read_mails(url: str) -> Iterator[StoredMail]:
@@ -107,12 +111,15 @@ def audit(attempts: Iterable[Attempt], stored: Iterable[StoredMail]) -> Audit:
     acknowledged = [attempt.mail_from for attempt in tried.values() if attempt.acknowledged]
     if lost := [mail_from for mail_from in acknowledged if not times[mail_from]]:
         problems["acknowledged, but not stored"] = lost
+    refused = [attempt.mail_from for attempt in tried.values() if attempt.reply and not attempt.acknowledged]
     unanswered = [attempt.mail_from for attempt in tried.values() if attempt.sent and not attempt.reply]
     return Audit(
         acknowledged=len(acknowledged),
         unanswered=len(unanswered),
         unanswered_stored=sum(times[mail_from] > 0 for mail_from in unanswered),
         findings=[_finding(what, mails) for what, mails in problems.items()],
+        refused=len(refused),
+        refused_stored=sum(times[mail_from] > 0 for mail_from in refused),
     )
 
 

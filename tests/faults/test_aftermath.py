@@ -25,6 +25,7 @@ def test_what_must_hold_and_does_is_no_finding() -> None:
         "mails acknowledged": "2,000",
         "lost, doubled, changed": "none",
         "unanswered, of them stored": "3, 1",
+        "refused for now, of them stored": "0, 0",
         "connections, of them broken": "100, 20",
         "broken while waiting for the reply to": "text 15, RCPT 5",
         "sessions at the end": "nothing",

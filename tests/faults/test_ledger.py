@@ -25,6 +25,13 @@ def test_an_unanswered_mail_may_be_stored_once(stored: list[StoredMail]) -> None
     assert result.findings == []
 
 
+@pytest.mark.parametrize("stored", [[], [STORED]], ids=["not stored", "stored"])
+def test_a_mail_that_was_refused_for_now_may_be_stored_once(stored: list[StoredMail]) -> None:
+    result = audit([replace(ATTEMPT, reply=b"451 4.3.0 later\r\n")], stored)
+    assert (result.acknowledged, result.refused, result.refused_stored) == (0, 1, len(stored))
+    assert result.findings == []
+
+
 @pytest.mark.parametrize(
     ("attempt", "stored", "finding"),
     [

@@ -361,3 +361,15 @@ def test_errors_are_logged_with_their_connection(client: ConnectionDriver, caplo
     [record] = caplog.records
     assert record.exc_info is not None
     assert "'notes'" in record.getMessage()
+
+
+def test_a_store_that_fails_is_a_line_in_the_log_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """Its message says what to do; a traceback for every event of every client would fill the disk."""
+    app = App(store=BrokenStore())
+    app.add("notes", NotesProtocol())
+    with caplog.at_level(logging.ERROR):
+        app.handle(request(TcpEvent.DATA, b"x\n"))
+    [record] = caplog.records
+    assert record.exc_info is None
+    assert "DATA of connection" in record.getMessage()
+    assert "it is closed: no answer for" in record.getMessage()
