@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -264,7 +264,10 @@ def _settings(ports: Mapping[str, int]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def native(
-    directory: Path, env: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+    directory: Path,
+    env: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    codes: Collection[int] = (0,),
 ) -> Iterator[NativeTarget]:
     """A running native stack, stopped at the end; it must end by itself with exit code 0.
 
@@ -272,6 +275,7 @@ def native(
         directory: for its log, and for stores where `env` has no others.
         env: its settings.
         overrides: `dot.notation=value` settings that replace those of .rr.yaml.
+        codes: other exit codes that it may end with, where a test is about that.
     """
     target = NativeTarget(directory, env or {}, overrides)
     try:
@@ -279,7 +283,7 @@ def native(
         yield target
     finally:
         code = target.stop()
-    assert code == 0, f"the stack ended with exit code {code}:\n{target.log()}"
+    assert code in codes, f"the stack ended with exit code {code}:\n{target.log()}"
 
 
 @contextlib.contextmanager

@@ -23,16 +23,27 @@ from typing import Final
 import pytest
 
 from rr_tcp.foreground import Interrupted, Signals
-from tests.faults import f01_killed_workers, f03_killed_redis
+from tests.faults import (
+    f01_killed_workers,
+    f02_hung_workers,
+    f03_killed_redis,
+    f11_resets,
+    f12_stops,
+    f15_busy_pool,
+)
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
 from tests.faults.report import CaseResult, markdown, write
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / ".cache" / "faults"
 
-FAULTS: Final[Sequence[Fault]] = (  # in order, one a line
+FAULTS: Final[Sequence[Fault]] = (
     f01_killed_workers.FAULT,
+    f02_hung_workers.FAULT,
     f03_killed_redis.FAULT,
+    f11_resets.FAULT,
+    f12_stops.FAULT,
+    f15_busy_pool.FAULT,
 )
 
 JOBS: Final = 2

@@ -122,6 +122,7 @@ def running_stack(
     workers: int,
     env: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
+    codes: Collection[int] = (0,),
 ) -> Iterator[Stack]:
     """A running stack, stopped at the end; it must end by itself with exit code 0.
 
@@ -131,10 +132,11 @@ def running_stack(
         workers: of its pool.
         env: more of its settings.
         overrides: `dot.notation=value` settings that replace those of .rr.yaml.
+        codes: other exit codes that it may end with, where a fault is about that.
     """
     settings = {"SESSION_STORE": stores.sessions, "MAIL_STORE": stores.mails, "WORKERS": str(workers), **(env or {})}
     with (
-        native(directory, settings, overrides) as target,
+        native(directory, settings, overrides, codes) as target,
         contextlib.closing(RPC(target.rpc_address, timeout=_RPC_TIMEOUT)) as rpc,
     ):
         yield Stack(target, rpc, workers)
