@@ -14,6 +14,10 @@
     │   ├── RPCTransportError     no connection, a timeout, an answer to another call
     │   ├── RPCServiceError       RoadRunner answered with an error
     │   └── MetricsLostError      values of a batch of metrics that never got to the page
+    ├── RedisCallError            a call to a Redis server
+    │   ├── RedisLineError        no connection, or no answer: the call may have been run
+    │   ├── RedisFullError        the server has no memory left
+    │   └── RedisRefusedError     the server answered with another error
     ├── LockNotAcquiredError      somebody else held the resource for the whole wait
     ├── LockLostError             a lock ended before its holder released it
     ├── HandlerError              a service broke a limit of `App`
@@ -90,6 +94,22 @@ class RPCServiceError(RPCError):
 
 class MetricsLostError(RPCError):
     """Values of a batch of metrics did not get to the page, and never will; the message tells how many and why."""
+
+
+class RedisCallError(RRTcpError):
+    """A call to a Redis server failed; the message is its reply, or the driver's, and has no data of the call."""
+
+
+class RedisLineError(RedisCallError):
+    """The server cannot be reached, did not answer in time, or cannot serve now; the call may have been run."""
+
+
+class RedisFullError(RedisCallError):
+    """The server has no memory left, and nothing was changed."""
+
+
+class RedisRefusedError(RedisCallError):
+    """The server answered with an error."""
 
 
 class LockNotAcquiredError(RRTcpError):

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from rr_tcp import redis_url
 from rr_tcp.environment import Environment
 from rr_tcp.errors import ConfigurationError
 from rr_tcp.sessions import SessionStore
 
 ACCEPTED: Final = (
-    "lmdb:///absolute/path, redis://[[user]:password@]host[:port][/db], the same with rediss:// for TLS, or "
-    "rrkv://storage (a storage of RoadRunner's kv section)"
+    f"lmdb:///absolute/path, {redis_url.ACCEPTED}, or rrkv://storage (a storage of RoadRunner's kv section)"
 )
-
-REDIS_PORT: Final = 6379
 
 
 class CheckedSessionStore(SessionStore, Protocol):
@@ -32,29 +30,29 @@ def open_store(url: str, *, rpc_address: str | None = None) -> CheckedSessionSto
     does not run yet. `check()` says at once whether the store works.
 
     Args:
-        url: `lmdb:///path`, `redis://...`, `rediss://...` or `rrkv://storage`. Percent-escapes are decoded. Its
-            password never appears in an error.
+        url: `lmdb:///path`, `redis://...`, `rediss://...`, `redis+cluster://...`, `rediss+cluster://...` or
+            `rrkv://storage`. Percent-escapes are decoded. Its password never appears in an error.
         rpc_address: where RoadRunner's RPC server listens (`RR_RPC`), for `rrkv`; by default where it does by default.
 
     Raises:
         ConfigurationError: the URL is none of these, or the driver is not installed.
         SessionStoreError: the LMDB directory cannot be used.
     """
-    parts, port = _split(url)
+    scheme = url.partition("://")[0]
     try:
-        match parts.scheme:
+        match scheme:
             case "lmdb":
-                return _open_lmdb(parts)
-            case "redis" | "rediss":
-                return _open_redis(parts, port)
+                return _open_lmdb(_split(url))
+            case scheme if scheme in redis_url.SCHEMES:
+                return _open_redis(redis_url.parse_redis_url(url, _unusable))
             case "rrkv":
-                return _open_roadrunner(parts, rpc_address or Environment().rpc_address)
+                return _open_roadrunner(_split(url), rpc_address or Environment().rpc_address)
     except ImportError as error:
         raise ConfigurationError(
-            f"a session store {parts.scheme}:// needs the Python package {error.name!r}: install it, e.g. as "
-            f"pip install 'rr-tcp[{'lmdb' if parts.scheme == 'lmdb' else 'redis'}]'"
+            f"a session store {scheme}:// needs the Python package {error.name!r}: install it, e.g. as "
+            f"pip install 'rr-tcp[{'lmdb' if scheme == 'lmdb' else 'redis'}]'"
         ) from error
-    raise _unusable(parts.scheme, "there is no such kind of store")
+    raise _unusable(scheme if "://" in url else "", "there is no such kind of store")
 
 
 def _open_lmdb(parts: SplitResult) -> CheckedSessionStore:
@@ -66,20 +64,13 @@ def _open_lmdb(parts: SplitResult) -> CheckedSessionStore:
     return LMDBStore(Path(path))
 
 
-def _open_redis(parts: SplitResult, port: int | None) -> CheckedSessionStore:
-    db = parts.path.removeprefix("/") or "0"
-    if not parts.hostname or not db.isdecimal():
-        raise _unusable(parts.scheme, "it names no host, or its path is no number of a database")
-    from rr_tcp.stores.redis_store import RedisStore  # noqa: PLC0415 - its driver may not be installed
+def _open_redis(place: redis_url.RedisPlace) -> CheckedSessionStore:
+    if place.replicas:
+        raise _unusable("redis", "replicas= is for mail: a session waits for none, it ends with its connection")
+    from rr_tcp.redis_client import RedisClient  # noqa: PLC0415 - its driver may not be installed
+    from rr_tcp.stores.redis_store import SOCKET_TIMEOUT, RedisStore  # noqa: PLC0415 - as above
 
-    return RedisStore(
-        parts.hostname,
-        REDIS_PORT if port is None else port,
-        db=int(db),
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        tls=parts.scheme == "rediss",
-    )
+    return RedisStore(RedisClient(place, timeout=SOCKET_TIMEOUT))
 
 
 def _open_roadrunner(parts: SplitResult, rpc_address: str) -> CheckedSessionStore:
@@ -91,17 +82,16 @@ def _open_roadrunner(parts: SplitResult, rpc_address: str) -> CheckedSessionStor
     return RoadRunnerStore(storage, rpc_address)
 
 
-def _split(url: str) -> tuple[SplitResult, int | None]:
+def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        port = parts.port
     except ValueError:
         parts = None
-    if parts is None:  # raised here, without a cause: the errors of urllib quote the URL with its password
-        raise _unusable("", "its host or port is no such thing")
+    if parts is None:  # raised here, without a cause: the errors of urllib quote the URL
+        raise _unusable("", "its host is no such thing")
     if parts.query or parts.fragment:
-        raise _unusable(parts.scheme, "it has a part after ? or #; in a user name or password write %3F or %23")
-    return parts, port
+        raise _unusable(parts.scheme, "it has a part after ? or #; in a path write %3F or %23")
+    return parts
 
 
 def _unusable(scheme: str, why: str) -> ConfigurationError:

@@ -1,8 +1,8 @@
 """Sessions in Redis or Valkey: shared, inspectable with redis-cli, one round trip per call.
 
 A session is a hash `rr-tcp:{uuid}` (format, state, checksum, closed, bulk_size) and, with bulk data, a string
-`rr-tcp:{uuid}:bulk` that grows by APPEND. The braces are a hash tag: both are in one slot of a Redis Cluster. All
-commands are shared by Redis 7.0 to 8 and Valkey.
+`rr-tcp:{uuid}:bulk` that grows by APPEND. The braces are a hash tag: both are in one slot of a Redis Cluster, and the
+sessions of different connections are spread over its masters.
 
 Every writing call is one MULTI/EXEC: Redis runs it as a whole or, when its connection broke before EXEC, not at all.
 No call is retried: one that timed out may have been applied, and an APPEND must not happen twice. Run Redis with
@@ -11,22 +11,16 @@ No call is retried: one that timed out may have been applied, and an APPEND must
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 from zlib import crc32
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from rr_tcp.errors import SessionDataError, SessionStoreError
+from rr_tcp.errors import RedisCallError, RedisFullError, RedisLineError, SessionDataError, SessionStoreError
+from rr_tcp.redis_client import RedisClient
 from rr_tcp.sessions import BULK_PIECE, StoredSession, check_ttl
 from rr_tcp.stores.record import FORMAT, SeenBulk, check_key, check_store, no_session, wrong_bulk
 
 KEY_PREFIX: Final = "rr-tcp:"
-
-CONNECT_TIMEOUT: Final = 0.5
-"""Seconds. An event waits for the store, and the worker's other connections wait with it."""
 
 SOCKET_TIMEOUT: Final = 1.0
 """Seconds that a read or a write on the socket may take; well under the pool's exec_ttl."""
@@ -39,41 +33,15 @@ class _FullError(SessionStoreError):
 
 
 class RedisStore:
-    """A `SessionStore` in one database of a Redis server. It connects at its first call.
+    """A `SessionStore` in one database of a Redis server, or in a Redis Cluster. It connects at its first call.
 
     Args:
-        host: name or address.
-        port: TCP port.
-        db: number of the database.
-        username: of an ACL user; None for the default one.
-        password: None without authentication.
-        tls: speak TLS and verify the server against the system's certificates (OpenSSL's SSL_CERT_FILE adds to them).
+        client: the line to it, with `SOCKET_TIMEOUT`.
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        db: int = 0,
-        username: str | None = None,
-        password: str | None = None,
-        tls: bool = False,
-    ) -> None:
-        self._name = f"Redis at {host}:{port}/{db}"
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
         self._seen = SeenBulk()
-        self._redis = redis.Redis(
-            host=host,
-            port=port,
-            db=db,
-            username=username,
-            password=password,
-            ssl=tls,
-            protocol=2,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=SOCKET_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
 
     def check(self) -> None:
         """`SessionStoreError` unless sessions can be written and read now."""
@@ -82,7 +50,7 @@ class RedisStore:
     def load(self, key: str) -> StoredSession | None:
         """See `SessionStore.load`."""
         check_key(key)
-        (fields,) = self._execute([("HMGET", _hash_key(key), *_FIELDS)])
+        (fields,) = self._execute(key, [("HMGET", _hash_key(key), *_FIELDS)])
         if not any(field is not None for field in fields):
             self._seen.forget()
             return None
@@ -103,7 +71,7 @@ class RedisStore:
             ("HSET", hash_key, *_encode(state, closed=False)),
             *_expire(ttl, bulk_key, hash_key),
         ]
-        replies = self._execute(commands)
+        replies = self._execute(key, commands)
         size, stored = (len(append), replies[2]) if truncate else replies[:2]
         if not truncate:
             self._seen.check(key, size - len(append))
@@ -120,7 +88,7 @@ class RedisStore:
         check_key(key)
         bulk_key = _bulk_key(key)
         first = [("HMGET", _hash_key(key), *_FIELDS), ("STRLEN", bulk_key), ("GETRANGE", bulk_key, 0, BULK_PIECE - 1)]
-        fields, size, piece = self._execute(first)
+        fields, size, piece = self._execute(key, first)
         if not any(field is not None for field in fields):
             raise no_session(key)
         if size != (expected := _decode(key, *fields).bulk_size):
@@ -129,7 +97,7 @@ class RedisStore:
         if piece:
             yield piece
         while found < size:
-            (piece,) = self._execute([("GETRANGE", bulk_key, found, found + BULK_PIECE - 1)])
+            (piece,) = self._execute(key, [("GETRANGE", bulk_key, found, found + BULK_PIECE - 1)])
             if not piece:
                 raise wrong_bulk(key, found, size)
             found += len(piece)
@@ -148,53 +116,47 @@ class RedisStore:
         ]
         self._seen.forget()
         try:
-            self._execute(bury)
+            self._execute(key, bury)
         except _FullError:
             # With full memory a transaction is refused as a whole, and what would make room with it. Alone it is not.
-            self._execute([remove])
-            self._execute(bury)
+            self._execute(key, [remove])
+            self._execute(key, bury)
 
     def delete(self, key: str) -> None:
         """See `SessionStore.delete`. A damaged session can be deleted too."""
         check_key(key)
-        self._execute([("DEL", _hash_key(key), _bulk_key(key))])
+        self._execute(key, [("DEL", _hash_key(key), _bulk_key(key))])
         self._seen.forget()
 
     def close(self) -> None:
         """See `SessionStore.close`."""
-        self._redis.close()
+        self._client.close()
 
-    def _execute(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        """Runs commands as one transaction in one round trip; their replies."""
+    def _execute(self, key: str, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """Runs commands on a session's keys as one transaction in one round trip; their replies."""
         try:
-            with self._redis.pipeline(transaction=len(commands) > 1) as pipeline:
-                queue: Callable[..., object] = pipeline.execute_command
-                for command in commands:
-                    queue(*command)
-                return pipeline.execute()
-        except redis.ResponseError as error:
-            refused = self._refused(error)
-        except redis.RedisError as error:
+            return self._client.run(*commands, key=_hash_key(key))
+        except RedisLineError as error:
             raise SessionStoreError(
-                f"the session store, {self._name}, cannot be used: {str(error).rstrip('.')}. Is the server running, "
-                "and are host, port, user and password of SESSION_STORE right?"
+                f"the session store, {self._client.name}, cannot be used: {str(error).rstrip('.')}. Is the server "
+                "running, and are host, port, user and password of SESSION_STORE right?"
             ) from error
-        # Raised here, without a cause: redis-py quotes the command with its data, which belongs in no log.
-        raise refused
+        except RedisCallError as error:
+            raise self._refused(error) from error
 
-    def _refused(self, error: redis.ResponseError) -> SessionDataError | SessionStoreError:
-        reply = str(error).rpartition("caused error: ")[2]
-        if isinstance(error, redis.exceptions.OutOfMemoryError):
+    def _refused(self, error: RedisCallError) -> SessionDataError | SessionStoreError:
+        name, reply = self._client.name, str(error)
+        if isinstance(error, RedisFullError):
             return _FullError(
-                f"the session store, {self._name}, is full: {reply} Give Redis more (maxmemory), or lower the number "
+                f"the session store, {name}, is full: {reply} Give Redis more (maxmemory), or lower the number "
                 "of clients, the size of what they may send, or the sessions' time to live"
             )
         if "WRONGTYPE" in reply or "not an integer" in reply:
             return SessionDataError(
-                f"a key of the session store, {self._name}, is of another type: {reply}. Something else writes keys "
+                f"a key of the session store, {name}, is of another type: {reply}. Something else writes keys "
                 f"that start with {KEY_PREFIX}; give the sessions a database of their own"
             )
-        return SessionStoreError(f"the session store, {self._name}, refused a call: {reply}")
+        return SessionStoreError(f"the session store, {name}, refused a call: {reply}")
 
 
 def _hash_key(key: str) -> str:

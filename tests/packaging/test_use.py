@@ -26,7 +26,9 @@ def test_every_module_can_be_imported_where_only_msgspec_is(user_python: Path, t
     """But for pytest's fixtures and the stores' drivers, and the templates, which are no modules yet."""
     code = """
 import importlib, pkgutil, sys, rr_tcp
-NEED_MORE = ("rr_tcp.__main__", "rr_tcp.testing.fixtures", "rr_tcp.stores.lmdb_", "rr_tcp.stores.redis_store")
+NEED_MORE = (
+    "rr_tcp.__main__", "rr_tcp.testing.fixtures", "rr_tcp.redis_client", "rr_tcp.stores.lmdb_", "rr_tcp.stores.redis_store"
+)
 for module in pkgutil.walk_packages(rr_tcp.__path__, "rr_tcp."):
     if not module.name.startswith(NEED_MORE) and ".templates" not in module.name:
         importlib.import_module(module.name)

@@ -40,6 +40,11 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and was not stopped."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         binary = shutil.which(os.environ.get("REDIS_SERVER", "redis-server")) or shutil.which("valkey-server")
         if binary is None:
@@ -55,6 +60,11 @@ class RedisServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def flush(self) -> None:
+        """Empties it."""
+        with contextlib.closing(self.client()) as client:
+            client.flushdb()
 
     def client(self) -> redis.Redis:
         return redis.Redis(host="127.0.0.1", port=self.port, protocol=2, retry=Retry(NoBackoff(), 0))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
-from rr_tcp import ConfigurationError
+from rr_tcp import ConfigurationError, redis_url
 from services.smtp.mailstore.interface import MailStore
 
 ACCEPTED: Final = (
     "sqlite:///relative/path.db or sqlite:////absolute/path.db, maildir:///relative/path or maildir:////absolute/path, "
-    "redis://[[user]:password@]host[:port][/db], the same with rediss:// for TLS"
+    f"{redis_url.ACCEPTED}, and replicas= with a number"
 )
-
-REDIS_PORT: Final = 6379
 
 
 def open_mail_store(url: str, *, create: bool = True, room: int | None = None) -> MailStore:
@@ -22,8 +20,8 @@ def open_mail_store(url: str, *, create: bool = True, room: int | None = None) -
 
     Args:
         url: `sqlite:///path` or `maildir:///path` with a path relative to the working directory, `sqlite:////path` or
-            `maildir:////path` with an absolute one; `redis://...` or `rediss://...`. Percent-escapes are decoded. A
-            password never appears in an error.
+            `maildir:////path` with an absolute one; `redis://...`, `rediss://...`, `redis+cluster://...` or
+            `rediss+cluster://...`. Percent-escapes are decoded. A password never appears in an error.
         create: whether a store that does not exist is made, with its directory, or is an error.
         room: bytes that the texts of all mails may take together; None for no limit of the store's own.
 
@@ -39,28 +37,17 @@ def open_mail_store(url: str, *, create: bool = True, room: int | None = None) -
             from services.smtp.mailstore.maildir import MaildirStore  # noqa: PLC0415 - as above
 
             return MaildirStore(_path(url), create=create, room=room)
-        case "redis" | "rediss":
-            return _open_redis(_split(url), create=create, room=room)
+        case scheme if scheme in redis_url.SCHEMES:
+            return _open_redis(redis_url.parse_redis_url(url, _unusable), create=create, room=room)
         case scheme:
             raise _unusable(scheme, "there is no such kind of store")
 
 
-def _open_redis(parts: SplitResult, *, create: bool, room: int | None) -> MailStore:
-    db = parts.path.removeprefix("/") or "0"
-    if not parts.hostname or not db.isdecimal():
-        raise _unusable(parts.scheme, "it names no host, or its path is no number of a database")
+def _open_redis(place: redis_url.RedisPlace, *, create: bool, room: int | None) -> MailStore:
     from services.smtp.mailstore.redis import RedisMailStore  # noqa: PLC0415 - only the store that is used is loaded
     from services.smtp.mailstore.redis_client import RedisClient  # noqa: PLC0415 - as above
 
-    client = RedisClient(
-        parts.hostname,
-        REDIS_PORT if parts.port is None else parts.port,
-        db=int(db),
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        tls=parts.scheme == "rediss",
-    )
-    return RedisMailStore(client, create=create, room=room)
+    return RedisMailStore(RedisClient(place), create=create, room=room)
 
 
 def _path(url: str) -> Path:
@@ -69,19 +56,6 @@ def _path(url: str) -> Path:
     if not rest.startswith("/") or path in {"", "/", ":memory:"} or "\0" in path:
         raise _unusable(scheme, "it names no path (three slashes and a relative one, four and an absolute one)")
     return Path(path)
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        parts = None
-    if parts is None:  # raised here, without a cause: the errors of urllib quote the URL with its password
-        raise _unusable("redis", "its host or port is no such thing")
-    if parts.query or parts.fragment:
-        raise _unusable(parts.scheme, "it has a part after ? or #; in a user name or password write %3F or %23")
-    return parts
 
 
 def _unusable(scheme: str, why: str) -> ConfigurationError:

@@ -50,6 +50,9 @@ UPLOAD_TTL: Final = 60
 DELETED_TTL: Final = 600
 """Seconds that a deleted mail's id is remembered: longer than any call is repeated."""
 
+_UNKNOWN_QUEUE: Final = -1
+"""What `DELETE` answers when there is a queue that it was not given: it was made meanwhile."""
+
 _FORMAT: Final = f"{PREFIX}format"
 _TOTAL: Final = f"{PREFIX}total"
 
@@ -161,7 +164,12 @@ class RedisMailStore:
         """See `MailStore.delete`."""
         self.open()
         keys = (STREAM, PLACES, TIMES, _TOTAL, _text_key(mail_id), _deleted_key(mail_id))
-        return bool(self._client.repeatable(DELETE, keys, (mail_id, PREFIX, DELETED_TTL)) == 1)
+        deleted = _UNKNOWN_QUEUE
+        while deleted == _UNKNOWN_QUEUE:
+            queues = [name for name, _, _ in redis_queue.groups(self._client)]
+            queue_keys = [key for name in queues for key in redis_queue.queue_keys(name)]
+            deleted = self._client.repeatable(DELETE, (*keys, *queue_keys), (mail_id, DELETED_TTL, *queues))
+        return bool(deleted == 1)
 
     def prune(self, *, keep: int | None = None, older: timedelta | None = None, limit: int = PRUNED_AT_ONCE) -> int:
         """See `MailStore.prune`. Mails that groups hold back are passed over, `LOOKED_AT` of them at most."""
@@ -198,7 +206,7 @@ class RedisMailStore:
         keys = (STREAM, PLACES, TIMES, _TOTAL, _text_key(info.id), upload, _deleted_key(info.id))
         args = (info.id, encode_info(info), info.size, info.received_at.timestamp(), self._room or 0, pieces, *piece)
         try:
-            added, place = self._client.repeatable(ADD, keys, args)
+            added, place = self._client.repeatable(ADD, keys, args, replicated=True)
         except RefusedError as error:
             raise self._not_added(error) from None
         if not added and (known := self.get(info.id)) is not None:

@@ -1,72 +1,36 @@
-"""A connection to the Redis or Valkey server of a mail store: its timeouts, its scripts, its errors.
-
-All commands are shared by Redis 7.0 to 8 and Valkey.
-"""
+"""The mail store's line to Redis or Valkey: its timeout, its scripts, its errors."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
+from rr_tcp import redis_client
+from rr_tcp.errors import RedisCallError, RedisFullError, RedisLineError
+from rr_tcp.redis_client import Command
+from rr_tcp.redis_url import RedisPlace
 from services.smtp.errors import MailStoreError, MailStoreFullError
-
-log = logging.getLogger(__name__)
-
-CONNECT_TIMEOUT: Final = 0.5
-"""Seconds. An event waits for the store, and the worker's other connections wait with it."""
+from services.smtp.mailstore.redis_scripts import PREFIX
 
 SOCKET_TIMEOUT: Final = 2.0
 """Seconds that a read or a write on the socket may take: a mail is on the server's disk when it answers. A step that is
 tried twice ends, with the budget of an event on top, before RoadRunner's `exec_ttl` ends the worker."""
-
-Command: TypeAlias = tuple[str | bytes | float, ...]
 
 
 class RedisClient:
     """Runs commands and scripts. It connects at its first call.
 
     Args:
-        host: name or address.
-        port: TCP port.
-        db: number of the database.
-        username: of an ACL user; None for the default one.
-        password: None without authentication.
-        tls: speak TLS and verify the server against the system's certificates (OpenSSL's SSL_CERT_FILE adds to them).
+        place: where the server or the cluster is. Its `replicas` must have a mail before it counts.
 
     Attributes:
         name: of the store, for messages.
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        db: int = 0,
-        username: str | None = None,
-        password: str | None = None,
-        tls: bool = False,
-    ) -> None:
-        self.name = f"Redis at {host}:{port}/{db}"
-        self._redis = redis.Redis(
-            host=host,
-            port=port,
-            db=db,
-            username=username,
-            password=password,
-            ssl=tls,
-            protocol=2,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=SOCKET_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis.response_callbacks.clear()  # replies as the server gives them, whatever the driver's version
-        self._scripts: dict[str, Callable[..., Any]] = {}
+    def __init__(self, place: RedisPlace) -> None:
+        self._client = redis_client.RedisClient(place, timeout=SOCKET_TIMEOUT)
+        self._replicas = place.replicas
+        self.name = self._client.name
 
     def run(self, *commands: Command) -> list[Any]:
         """Runs commands in one round trip, several as one transaction; their replies.
@@ -75,67 +39,62 @@ class RedisClient:
             MailStoreError: the server cannot be reached or refuses. Then the commands may or may not have been run.
             MailStoreFullError: it has no memory left; nothing was changed.
         """
-        replies: list[Any] = self._call(lambda: self._run(commands))
+        replies: list[Any] = self._call(lambda: self._client.run(*commands, key=PREFIX))
         return replies
 
     def script(self, text: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Runs a script as one step; its reply. Errors as with `run`."""
-        if text not in self._scripts:
-            self._scripts[text] = self._redis.register_script(text)
-        script = self._scripts[text]
-        return self._call(lambda: script(keys=keys, args=args))
+        return self._call(lambda: self._client.script(text, keys, args))
 
-    def repeatable(self, text: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Runs a script that changes nothing the second time: once more if its answer does not come."""
+    def repeatable(self, text: str, keys: Sequence[str], args: Sequence[Any], *, replicated: bool = False) -> Any:
+        """Runs a script that changes nothing the second time: once more if its answer does not come.
+
+        Args:
+            text: the script.
+            keys: all that it uses.
+            args: its others.
+            replicated: what it wrote counts only when the place's `replicas` have it.
+        """
+
+        def call() -> Any:
+            return self._client.script(text, keys, args, replicas=self._replicas if replicated else 0)
+
         try:
-            return self.script(text, keys, args)
+            return self._call(call)
         except MailStoreError as error:
-            if not isinstance(error.__cause__, redis.ConnectionError | redis.TimeoutError):
+            if not isinstance(error.__cause__, RedisLineError):
                 raise
-            return self.script(text, keys, args)
+            return self._call(call)
 
     def settings(self, *names: str) -> dict[str, str] | None:
         """Settings of the server; None where it does not tell them."""
         try:
             reply = self.run(*(("CONFIG", "GET", name) for name in names))
         except MailStoreError as error:
-            if isinstance(error.__cause__, redis.ConnectionError | redis.TimeoutError):
+            if isinstance(error.__cause__, RedisLineError):
                 raise
             return None
         return {name: value.decode() for pair in reply for name, value in fields(pair).items()}
 
     def close(self) -> None:
         """Closes the connection; the next call opens it again."""
-        self._redis.close()
-
-    def _run(self, commands: Sequence[Command]) -> list[Any]:
-        with self._redis.pipeline(transaction=len(commands) > 1) as pipeline:
-            queue: Callable[..., object] = pipeline.execute_command
-            for command in commands:
-                queue(*command)
-            return list(pipeline.execute())
+        self._client.close()
 
     def _call(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
-        except redis.ResponseError as error:
-            refused = self._refused(error)
-        except redis.RedisError as error:
+        except RedisLineError as error:
             raise MailStoreError(
                 f"the mail store, {self.name}, cannot be used: {str(error).rstrip('.')}. Is the server running, and "
                 "are host, port, user and password of MAIL_STORE right?"
             ) from error
-        # Raised here, without a cause: redis-py quotes the command with its data, which belongs in no log.
-        raise refused
-
-    def _refused(self, error: redis.ResponseError) -> MailStoreError:
-        reply = str(error).rpartition("caused error: ")[2]
-        if isinstance(error, redis.exceptions.OutOfMemoryError):
-            return MailStoreFullError(
+        except RedisFullError as error:
+            raise MailStoreFullError(
                 f"the mail store, {self.name}, is full: it has no memory left. Give Redis more (maxmemory), or remove "
                 "mails (`python -m services.smtp prune`)"
-            )
-        return RefusedError(f"the mail store, {self.name}, refused a call: {reply}", reply)
+            ) from error
+        except RedisCallError as error:
+            raise RefusedError(f"the mail store, {self.name}, refused a call: {error}", str(error)) from error
 
 
 class RefusedError(MailStoreError):

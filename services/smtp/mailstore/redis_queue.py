@@ -52,7 +52,7 @@ class RedisQueue:
 
     def claim(self, limit: int = 1, *, lease: float = LEASE) -> list[Claim]:
         """See `MailQueue.claim`."""
-        keys = (STREAM, *_keys(self._group))
+        keys = (STREAM, *queue_keys(self._group))
         args = (self._group, _CONSUMER, limit, _milliseconds(lease), _SORTED)
         try:
             claims = self._client.script(CLAIM, keys, args)
@@ -73,12 +73,12 @@ class RedisQueue:
 
     def settle(self, claim: Claim) -> None:
         """See `MailQueue.settle`."""
-        self._client.repeatable(SETTLE, (STREAM, *_keys(self._group)), (self._group, claim.info.position))
+        self._client.repeatable(SETTLE, (STREAM, *queue_keys(self._group)), (self._group, claim.info.position))
 
     def _put_off(self, claim: Claim, seconds: float, progress: bytes | None) -> bool:
         args = (claim.info.position, claim.attempts, _milliseconds(seconds))
         more = () if progress is None else (progress,)
-        return bool(self._client.script(PUT_OFF, _keys(self._group), (*args, *more)) == 1)
+        return bool(self._client.script(PUT_OFF, queue_keys(self._group), (*args, *more)) == 1)
 
 
 def groups(client: RedisClient) -> list[tuple[str, str, int]]:
@@ -102,10 +102,11 @@ def drop(client: RedisClient, group: str) -> bool:
     """Forgets a group."""
     if group not in {name for name, _, _ in groups(client)}:
         return False
-    return bool(client.script(DROP, (STREAM, *_keys(group)), (group,)) == 1)
+    return bool(client.script(DROP, (STREAM, *queue_keys(group)), (group,)) == 1)
 
 
-def _keys(group: str) -> tuple[str, str, str]:
+def queue_keys(group: str) -> tuple[str, str, str]:
+    """A group's keys beside the stream: when its mails are due, how often each was claimed, how far each is."""
     return f"{PREFIX}due:{group}", f"{PREFIX}attempts:{group}", f"{PREFIX}progress:{group}"
 
 

@@ -1,9 +1,9 @@
 """The steps of the mail store in Redis that are several changes and have to happen as one.
 
-Redis runs a script as a whole, and nothing else meanwhile. All keys have one hash tag, so they are in one slot of a
-Redis Cluster, also those that a script makes up from `PREFIX` and the name of a group. When it has no memory left,
-Redis refuses the first command of a script that needs some, and no later one: then nothing is changed. What makes room
-are scripts too, as Redis queues no transaction then.
+Redis runs a script as a whole, and nothing else meanwhile. A script uses no keys but those that it is given, and all
+have one hash tag, so they are in one slot of a Redis Cluster: one master has the whole mail store. When it has no
+memory left, Redis refuses the first command of a script that needs some, and no later one: then nothing is changed.
+What makes room are scripts too, as Redis queues no transaction then.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ ADD: Final = """
 local place = redis.call('HGET', KEYS[2], ARGV[1])
 if place or redis.call('EXISTS', KEYS[7]) == 1 then
     redis.call('UNLINK', KEYS[6])
+    if place then
+        redis.call('HSET', KEYS[2], ARGV[1], place)  -- a replica that has this write has the mail's, too (WAIT)
+    end
     return {0, string.match(place or '', '^%S*')}
 end
 local size, room, pieces = tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -50,13 +53,22 @@ return {1, place}
 """
 
 DELETE: Final = """
--- Removes a mail, from all queues too; 0 when there is none. Its id is remembered for a time: a call of ADD that is
--- repeated because its answer was lost must not store the mail a second time.
--- KEYS: stream, places, times, total, text, mark of a deletion
--- ARGV: id, prefix of all keys, seconds to remember
+-- Removes a mail, from all queues too; 0 when there is none, -1 when there is a queue that is not given. Its id is
+-- remembered for a time: a call of ADD that is repeated because its answer was lost must not store the mail again.
+-- KEYS: stream, places, times, total, text, mark of a deletion; due, attempts, progress of each queue
+-- ARGV: id, seconds to remember, names of the queues
 local kept = redis.call('HGET', KEYS[2], ARGV[1])
 if not kept then
     return 0
+end
+local given = {}
+for number = 3, #ARGV do
+    given[ARGV[number]] = true
+end
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+    if not given[group[2]] then
+        return -1
+    end
 end
 local place, size = string.match(kept, '^(%S+) (%d+)$')
 redis.call('XDEL', KEYS[1], place)
@@ -65,13 +77,13 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('UNLINK', KEYS[5])
 redis.call('HINCRBY', KEYS[4], 'mails', -1)
 redis.call('HINCRBY', KEYS[4], 'size', -tonumber(size))
-redis.call('SET', KEYS[6], '', 'EX', ARGV[3])
-for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-    local name = group[2]
-    redis.call('XACK', KEYS[1], name, place)
-    redis.call('ZREM', ARGV[2] .. 'due:' .. name, place)
-    redis.call('HDEL', ARGV[2] .. 'attempts:' .. name, place)
-    redis.call('HDEL', ARGV[2] .. 'progress:' .. name, place)
+redis.call('SET', KEYS[6], '', 'EX', ARGV[2])
+for number = 3, #ARGV do
+    local first = 7 + 3 * (number - 3)
+    redis.call('XACK', KEYS[1], ARGV[number], place)
+    redis.call('ZREM', KEYS[first], place)
+    redis.call('HDEL', KEYS[first + 1], place)
+    redis.call('HDEL', KEYS[first + 2], place)
 end
 return 1
 """

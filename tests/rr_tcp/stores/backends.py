@@ -14,10 +14,10 @@ from rr_tcp.rpc import RPC, Codec
 from rr_tcp.stores.lmdb_keys import chunk_key, session_key
 from rr_tcp.stores.lmdb_store import LMDBStore
 from rr_tcp.stores.lmdb_sweep import drop_bulk
-from rr_tcp.stores.open import CheckedSessionStore
+from rr_tcp.stores.open import CheckedSessionStore, open_store
 from rr_tcp.stores.record import Record, encode_record
-from rr_tcp.stores.redis_store import RedisStore
 from rr_tcp.stores.roadrunner_store import RoadRunnerStore
+from tests.support.redis_cluster import RedisClusterServers
 from tests.support.servers import RedisServer
 
 FAR = 10.0**10
@@ -132,12 +132,12 @@ class LMDBBackend(_Records):
 
 
 class RedisBackend(Backend):
-    def __init__(self, server: RedisServer) -> None:
-        super().__init__(server.url, RedisStore("127.0.0.1", server.port))
-        self._server = server
+    def __init__(self, servers: RedisServer | RedisClusterServers) -> None:
+        super().__init__(servers.url, open_store(servers.url))
+        self._servers = servers
 
     def _run(self, *command: str | bytes) -> None:
-        with contextlib.closing(self._server.client()) as client:
+        with contextlib.closing(self._servers.client()) as client:
             execute: Callable[..., object] = client.execute_command
             execute(*command)
 
@@ -162,10 +162,15 @@ class RedisBackend(Backend):
         self._run("SET", f"rr-tcp:{{{key}}}:bulk", bulk[: len(bulk) * 2 // 3])
 
     def bytes_written(self) -> int:
-        with contextlib.closing(self._server.client()) as client:
-            info = client.info("stats")
-        assert isinstance(info, dict)
-        return int(info["total_net_input_bytes"])
+        servers = [self._servers] if isinstance(self._servers, RedisServer) else self._servers.masters
+        return sum(_bytes_received(server) for server in servers)
+
+
+def _bytes_received(server: RedisServer) -> int:
+    with contextlib.closing(server.client()) as client:
+        info = client.info("stats")
+    assert isinstance(info, dict)
+    return int(info["total_net_input_bytes"])
 
 
 class _CountingRPC(RPC):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.rr_tcp.stores.backends import Backend, LMDBBackend, RedisBackend, RoadRunnerBackend
+from tests.support.redis_cluster import RedisClusterServers, running_cluster
 from tests.support.servers import RedisServer, running_redis, running_roadrunner
 
 
@@ -16,6 +17,12 @@ from tests.support.servers import RedisServer, running_redis, running_roadrunner
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with running_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClusterServers]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +40,7 @@ def memory_directory() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.fixture(params=["lmdb", "redis", "rrkv"])
+@pytest.fixture(params=["lmdb", "redis", "cluster", "rrkv"])
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each of the stores, for real."""
     made: Backend
@@ -42,6 +49,8 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
             made = LMDBBackend(request.getfixturevalue("memory_directory") / "sessions")
         case "redis":
             made = RedisBackend(request.getfixturevalue("redis_server"))
+        case "cluster":
+            made = RedisBackend(request.getfixturevalue("redis_cluster"))
         case _:
             made = RoadRunnerBackend(request.getfixturevalue("rpc_address"))
     with contextlib.closing(made):

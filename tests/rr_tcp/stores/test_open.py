@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 import sys
 from pathlib import Path
 
 import pytest
-import redis
 
 from rr_tcp.errors import ConfigurationError, SessionStoreError
 from rr_tcp.stores import open_store
@@ -25,27 +23,21 @@ def test_lmdb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "expected"),
+    ("url", "name"),
     [
-        ("redis://127.0.0.1", {"host": "127.0.0.1", "port": 6379, "db": 0, "username": None, "password": None}),
-        ("redis://redis:6380/2", {"host": "redis", "port": 6380, "db": 2}),
-        ("redis://:p%40ss%2Fw%3A@h/1", {"host": "h", "username": None, "password": "p@ss/w:"}),
-        ("redis://me:secret@[::1]:7000/", {"host": "::1", "port": 7000, "username": "me", "password": "secret"}),
+        ("redis://127.0.0.1/2", "Redis at 127.0.0.1:6379/2"),
+        ("redis+cluster://one,two:7001", "Redis Cluster at one:6379,two:7001"),
     ],
 )
-def test_redis(url: str, expected: dict[str, object]) -> None:
+def test_redis_is_not_connected_to_before_the_first_call(url: str, name: str) -> None:
     with contextlib.closing(open_store(url)) as store:
         assert isinstance(store, RedisStore)
-        settings = store._redis.connection_pool.connection_kwargs
-        assert {name: settings.get(name) for name in expected} == expected
+        assert store._client.name == name
 
 
-def test_rediss_verifies_the_server() -> None:
-    with contextlib.closing(open_store("rediss://redis/0")) as store:
-        assert isinstance(store, RedisStore)
-        connection = store._redis.connection_pool.make_connection()
-        assert isinstance(connection, redis.SSLConnection)
-        assert (connection.cert_reqs, connection.check_hostname) == (ssl.CERT_REQUIRED, True)
+def test_sessions_wait_for_no_replica() -> None:
+    with pytest.raises(ConfigurationError, match="replicas= is for mail"):
+        open_store("redis+cluster://host?replicas=1")
 
 
 def test_rrkv() -> None:
@@ -104,7 +96,7 @@ def test_a_bad_rpc_address_is_refused() -> None:
     ("url", "driver", "module"),
     [
         ("lmdb:///nonexistent/sessions", "lmdb", "rr_tcp.stores.lmdb_store"),
-        ("redis://127.0.0.1/0", "redis", "rr_tcp.stores.redis_store"),
+        ("redis://127.0.0.1/0", "redis", "rr_tcp.redis_client"),
     ],
 )
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch, url: str, driver: str, module: str) -> None:
@@ -117,7 +109,7 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch, url: str, dr
 def test_a_driver_is_not_needed_for_another_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lmdb", None)
     monkeypatch.setitem(sys.modules, "redis", None)
-    for module in ("rr_tcp.stores.lmdb_store", "rr_tcp.stores.redis_store"):
+    for module in ("rr_tcp.stores.lmdb_store", "rr_tcp.stores.redis_store", "rr_tcp.redis_client"):
         monkeypatch.delitem(sys.modules, module)
     open_store("rrkv://sessions").close()
 

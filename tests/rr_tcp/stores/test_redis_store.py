@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
+from rr_tcp.redis_client import CONNECT_TIMEOUT
 from rr_tcp.sessions import StoredSession
-from rr_tcp.stores import open_store
-from rr_tcp.stores.redis_store import CONNECT_TIMEOUT, SOCKET_TIMEOUT, RedisStore
+from rr_tcp.stores import CheckedSessionStore, open_store
+from rr_tcp.stores.redis_store import SOCKET_TIMEOUT
 from rr_tcp.testing import free_ports
 from tests.support.servers import RedisServer, running_redis
 from tests.support.waiting import wait_until
@@ -24,8 +25,8 @@ TTL = 600.0
 
 
 @pytest.fixture
-def store(redis_server: RedisServer) -> Iterator[RedisStore]:
-    with contextlib.closing(RedisStore("127.0.0.1", redis_server.port)) as opened:
+def store(redis_server: RedisServer) -> Iterator[CheckedSessionStore]:
+    with contextlib.closing(open_store(redis_server.url)) as opened:
         yield opened
 
 
@@ -41,7 +42,9 @@ def logged(error: BaseException | None) -> str:
     return f"{error}\n{logged(error.__cause__)}{logged(error.__context__)}" if error else ""
 
 
-def test_a_session_can_be_looked_at_with_redis_cli(store: RedisStore, redis_server: RedisServer, key: str) -> None:
+def test_a_session_can_be_looked_at_with_redis_cli(
+    store: CheckedSessionStore, redis_server: RedisServer, key: str
+) -> None:
     """Both keys have one hash tag, the braces: a cluster keeps them in one slot."""
     store.save(key, b"state", ttl=TTL, append=b"bulk")
     with contextlib.closing(redis_server.client()) as client:
@@ -55,20 +58,22 @@ def test_a_session_can_be_looked_at_with_redis_cli(store: RedisStore, redis_serv
         assert list(client.scan_iter(f"*{key}*")) == names[:1]
 
 
-def test_a_session_without_bulk_data_is_one_key(store: RedisStore, redis_server: RedisServer, key: str) -> None:
+def test_a_session_without_bulk_data_is_one_key(
+    store: CheckedSessionStore, redis_server: RedisServer, key: str
+) -> None:
     store.save(key, b"state", ttl=TTL)
     with contextlib.closing(redis_server.client()) as client:
         assert [name.decode() for name in client.scan_iter(f"*{key}*")] == [f"rr-tcp:{{{key}}}"]
 
 
-def test_nothing_is_left_after_its_time(store: RedisStore, redis_server: RedisServer, key: str) -> None:
+def test_nothing_is_left_after_its_time(store: CheckedSessionStore, redis_server: RedisServer, key: str) -> None:
     store.save(key, b"state", ttl=2.0, append=b"bulk")
     with contextlib.closing(redis_server.client()) as client:
         wait_until(lambda: not list(client.scan_iter(f"*{key}*")), timeout=4.0)
 
 
 def test_no_server_is_an_error_at_once() -> None:
-    with contextlib.closing(RedisStore("127.0.0.1", free_ports(1)[0])) as store:
+    with contextlib.closing(open_store(f"redis://127.0.0.1:{free_ports(1)[0]}")) as store:
         start = time.monotonic()
         with pytest.raises(SessionStoreError, match="Is the server running"):
             store.check()
@@ -78,7 +83,7 @@ def test_no_server_is_an_error_at_once() -> None:
 def test_a_server_that_does_not_answer_is_an_error_after_the_timeout(key: str) -> None:
     """The event waits as long, and so does every other connection whose turn comes on this worker."""
     silent = socket.create_server(("127.0.0.1", 0))
-    with silent, contextlib.closing(RedisStore("127.0.0.1", silent.getsockname()[1])) as store:
+    with silent, contextlib.closing(open_store(f"redis://127.0.0.1:{silent.getsockname()[1]}")) as store:
         for call in (store.load, store.read_bulk, store.delete):
             start = time.monotonic()
             with pytest.raises(SessionStoreError):
@@ -89,7 +94,7 @@ def test_a_server_that_does_not_answer_is_an_error_after_the_timeout(key: str) -
 def test_a_save_that_gets_no_answer_is_sent_once(key: str) -> None:
     """It may have been executed: a second APPEND would double a piece of a mail."""
     silent = socket.create_server(("127.0.0.1", 0))
-    with silent, contextlib.closing(RedisStore("127.0.0.1", silent.getsockname()[1])) as store:
+    with silent, contextlib.closing(open_store(f"redis://127.0.0.1:{silent.getsockname()[1]}")) as store:
         with pytest.raises(SessionStoreError):
             store.save(key, b"state", ttl=TTL, append=b"bulk")
         silent.setblocking(False)
@@ -99,7 +104,7 @@ def test_a_save_that_gets_no_answer_is_sent_once(key: str) -> None:
 
 
 def test_the_store_works_again_when_the_server_does(own_server: RedisServer, key: str) -> None:
-    with contextlib.closing(RedisStore("127.0.0.1", own_server.port)) as store:
+    with contextlib.closing(open_store(own_server.url)) as store:
         store.save(key, b"state", ttl=TTL)
         own_server.stop()
         with pytest.raises(SessionStoreError):
@@ -163,7 +168,7 @@ def test_a_wrong_password_is_an_error_that_does_not_tell_it(tmp_path: Path, user
 
 
 def test_a_key_of_another_type_is_refused_without_its_data(
-    store: RedisStore, redis_server: RedisServer, key: str
+    store: CheckedSessionStore, redis_server: RedisServer, key: str
 ) -> None:
     with contextlib.closing(redis_server.client()) as client:
         client.rpush(f"rr-tcp:{{{key}}}:bulk", "a list")
@@ -174,7 +179,7 @@ def test_a_key_of_another_type_is_refused_without_its_data(
 
 @pytest.mark.parametrize(("field", "value"), [("bulk_size", "many"), ("closed", "2"), ("checksum", "0"), ("state", "")])
 def test_fields_that_do_not_fit_together_are_refused(
-    store: RedisStore, redis_server: RedisServer, key: str, field: str, value: str
+    store: CheckedSessionStore, redis_server: RedisServer, key: str, field: str, value: str
 ) -> None:
     store.save(key, b"state", ttl=TTL)
     with contextlib.closing(redis_server.client()) as client:
@@ -187,7 +192,7 @@ def test_fields_that_do_not_fit_together_are_refused(
 
 
 def test_bulk_data_of_another_length_is_refused_when_it_is_appended_to(
-    store: RedisStore, redis_server: RedisServer, key: str
+    store: CheckedSessionStore, redis_server: RedisServer, key: str
 ) -> None:
     store.save(key, b"state", ttl=TTL, append=b"bulk")
     with contextlib.closing(redis_server.client()) as client:

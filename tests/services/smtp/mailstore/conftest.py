@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.smtp import MailStore, open_mail_store
+from tests.support.redis_cluster import RedisClusterServers, running_cluster
 from tests.support.servers import RedisServer, running_redis
 
 
@@ -16,7 +17,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
-@pytest.fixture(params=["sqlite", "maildir", "redis"])
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClusterServers]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
+
+
+@pytest.fixture(params=["sqlite", "maildir", "redis", "cluster"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Names a store that does not exist yet, of each kind."""
     match request.param:
@@ -24,10 +31,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
             return f"sqlite:///{tmp_path}/new/mail.db"
         case "maildir":
             return f"maildir:///{tmp_path}/new/box"
-    server: RedisServer = request.getfixturevalue("redis_server")
-    with contextlib.closing(server.client()) as client:
-        client.flushdb()
-    return server.url
+    name = "redis_server" if request.param == "redis" else "redis_cluster"
+    servers: RedisServer | RedisClusterServers = request.getfixturevalue(name)
+    servers.flush()
+    return servers.url
 
 
 @pytest.fixture

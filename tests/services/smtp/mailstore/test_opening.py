@@ -37,6 +37,7 @@ def test_a_url_names_a_directory(url: str, path: str) -> None:
         ("redis://127.0.0.1", "Redis at 127.0.0.1:6379/0"),
         ("redis://user:p%40ss@[::1]:7000/3", "Redis at ::1:7000/3"),
         ("rediss://redis.test/1", "Redis at redis.test:6379/1"),
+        ("redis+cluster://user:p%40ss@one:7000,two:7001", "Redis Cluster at one:7000,two:7001"),
     ],
 )
 def test_a_url_names_a_database_of_a_server(url: str, name: str) -> None:

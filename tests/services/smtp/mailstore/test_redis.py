@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from rr_tcp.redis_url import RedisPlace
 from services.smtp import MailStore, MailStoreError, MailStoreFullError, open_mail_store
 from services.smtp.mailstore import Counts, redis_pruning, redis_scripts
 from services.smtp.mailstore.interface import PIECE
@@ -35,7 +36,7 @@ def server(redis_server: RedisServer) -> Iterator[redis.Redis]:
 @pytest.fixture
 def store(server: redis.Redis, redis_server: RedisServer) -> Iterator[RedisMailStore]:
     server.ping()
-    with contextlib.closing(RedisMailStore(RedisClient("127.0.0.1", redis_server.port))) as opened:
+    with contextlib.closing(RedisMailStore(RedisClient(RedisPlace((("127.0.0.1", redis_server.port),))))) as opened:
         yield opened
 
 

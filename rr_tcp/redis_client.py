@@ -1,0 +1,247 @@
+"""A line to Redis or Valkey, one server or a Redis Cluster, for calls whose keys are all in one slot.
+
+All commands are shared by Redis 7.0 to 8 and Valkey. No call is sent twice, with one exception: a node of a cluster
+that answers MOVED has run nothing of the call, which then goes to the slot's new master, once. What was cut off may
+have been run; whether it may be sent again only the caller knows. So redis-py's own client for clusters, which repeats
+a command after any error of the connection, only tells here which node has a slot; the call itself goes to that node's
+plain client, as it does to a single server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.credentials import CredentialProvider
+from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, RedisClusterException, TryAgainError
+from redis.retry import Retry
+
+from rr_tcp.errors import ConfigurationError, RedisCallError, RedisFullError, RedisLineError, RedisRefusedError
+from rr_tcp.redis_url import RedisPlace
+
+CONNECT_TIMEOUT: Final = 0.5
+"""Seconds. An event waits for the store, and the worker's other connections wait with it."""
+
+REPLICA_TIMEOUT: Final = 1.0
+"""Seconds that a write waits for its replicas, well under any timeout of the line."""
+
+Command: TypeAlias = tuple[str | bytes | float, ...]
+
+
+class RedisClient:
+    """Runs commands and scripts. It connects at its first call.
+
+    Args:
+        place: where, and as whom.
+        timeout: seconds that a read or a write on the socket may take.
+
+    Raises:
+        ConfigurationError: a file that the place names cannot be read.
+
+    Attributes:
+        name: of the server or the cluster, for messages.
+    """
+
+    def __init__(self, place: RedisPlace, *, timeout: float) -> None:
+        self.name = place.name
+        settings = _settings(place, timeout)
+        self._nodes: _Nodes = _Cluster(place, settings) if place.cluster else _Server(place, settings)
+
+    def run(self, *commands: Command, key: str) -> list[Any]:
+        """Runs commands in one round trip, several as one transaction; their replies as the server gives them.
+
+        Args:
+            commands: name and arguments of each.
+            key: one of their keys; of a cluster, all keys of the commands are in its slot.
+
+        Raises:
+            RedisLineError: no answer came. The commands may or may not have been run.
+            RedisFullError: the server has no memory left; nothing was changed.
+            RedisRefusedError: the server answered with another error.
+        """
+        replies: list[Any] = self._call(key, lambda node: _pipelined(node, commands, transaction=len(commands) > 1))
+        return replies
+
+    def script(self, text: str, keys: Sequence[str], args: Sequence[Any], *, replicas: int = 0) -> Any:
+        """Runs a script as one step; its reply. Errors as with `run`.
+
+        Args:
+            text: the script, in Lua.
+            keys: all keys that it uses, in one slot of a cluster, as those are that it makes up.
+            args: its other arguments.
+            replicas: how many replicas must have what it wrote; where they do not within `REPLICA_TIMEOUT`, that is a
+                `RedisLineError`: it was written, and may be lost with the server.
+        """
+        tail = (len(keys), *keys, *args)
+        known, whole = ("EVALSHA", sha1(text.encode(), usedforsecurity=False).hexdigest(), *tail), ("EVAL", text, *tail)
+        wait = (("WAIT", replicas, round(REPLICA_TIMEOUT * 1000)),) if replicas else ()
+
+        def call(node: redis.Redis) -> list[Any]:
+            try:
+                return _pipelined(node, (known, *wait), transaction=False)
+            except NoScriptError:  # it was not run
+                return _pipelined(node, (whole, *wait), transaction=False)
+
+        reply, *reached = self._call(keys[0], call)
+        if reached and reached[0] < replicas:
+            raise RedisLineError(f"{reached[0]} of {replicas} replicas have what was written")
+        return reply
+
+    def close(self) -> None:
+        """Closes all connections; the next call opens them again."""
+        self._nodes.close()
+
+    def _call(self, key: str, call: Callable[[redis.Redis], Any]) -> Any:
+        try:
+            try:
+                return call(self._nodes.of(key))
+            except MovedError:
+                self._nodes.doubt()
+                return call(self._nodes.of(key))
+        except (redis.RedisError, RedisClusterException) as error:
+            self._nodes.doubt()
+            failed = _translated(error)
+        # Raised here, without a cause: redis-py quotes the command with its data, which belongs in no log.
+        raise failed
+
+
+def _translated(error: Exception) -> RedisCallError:
+    reply = str(error).rpartition("caused error: ")[2]
+    match error:
+        case redis.exceptions.OutOfMemoryError():
+            return RedisFullError(reply)
+        case MovedError():
+            return RedisRefusedError(f"{reply}. It is a node of a Redis Cluster: is its URL redis+cluster://")
+        case AskError() | TryAgainError():
+            return RedisLineError("the key's slot is being moved to another master of the cluster")
+        case ClusterDownError():
+            return RedisLineError(f"a master of the cluster is missing: {reply}")
+        case redis.ResponseError():
+            return RedisRefusedError(reply)
+    return RedisLineError(reply)
+
+
+def _pipelined(node: redis.Redis, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+    with node.pipeline(transaction=transaction) as pipeline:
+        queue: Callable[..., object] = pipeline.execute_command
+        for command in commands:
+            queue(*command)
+        return list(pipeline.execute())
+
+
+class _Nodes(Protocol):
+    def of(self, key: str) -> redis.Redis:
+        """The client of the server that has a key."""
+
+    def doubt(self) -> None:
+        """What is known about the nodes may be wrong."""
+
+    def close(self) -> None: ...
+
+
+class _Server:
+    def __init__(self, place: RedisPlace, settings: dict[str, Any]) -> None:
+        host, port = place.nodes[0]
+        self._client = redis.Redis(host=host, port=port, db=place.db, retry=Retry(NoBackoff(), 0), **settings)
+        self._client.response_callbacks.clear()
+
+    def of(self, key: str) -> redis.Redis:  # noqa: ARG002 - it has all keys
+        return self._client
+
+    def doubt(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class _Cluster:
+    def __init__(self, place: RedisPlace, settings: dict[str, Any]) -> None:
+        self._place = place
+        self._settings = settings
+        self._cluster: RedisCluster | None = None
+        self._doubted = False
+
+    def of(self, key: str) -> redis.Redis:
+        if self._cluster is None:
+            node: Any = ClusterNode  # it has no types, nor have the calls below
+            self._cluster = RedisCluster(
+                startup_nodes=[node(host, port) for host, port in self._place.nodes],
+                require_full_coverage=False,  # without one of its masters a cluster can still serve the others' slots
+                retry=Retry(NoBackoff(), 0),
+                **self._settings,
+            )
+        elif self._doubted:
+            self._ask_again(self._cluster)
+        self._doubted = False
+        cluster: Any = self._cluster
+        client: redis.Redis = cluster.get_redis_connection(cluster.get_node_from_key(key))
+        client.response_callbacks.clear()
+        return client
+
+    def doubt(self) -> None:
+        self._doubted = True
+
+    def close(self) -> None:
+        if self._cluster is not None:
+            self._cluster.close()
+            self._cluster = None
+
+    def _ask_again(self, cluster: RedisCluster) -> None:
+        """Asks any node that is known; where none answers, the next call begins with those of the URL."""
+        try:
+            cluster.nodes_manager.initialize()
+        except (redis.RedisError, RedisClusterException):
+            self.close()
+            raise
+
+
+class _PasswordFile(CredentialProvider):
+    def __init__(self, username: str | None, path: Path) -> None:
+        self._username = username
+        self._path = path
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        try:
+            password = _password(self._path)
+        except ConfigurationError as error:
+            raise redis.AuthenticationError(str(error)) from error
+        return (self._username, password) if self._username else (password,)
+
+
+def _password(path: Path) -> str:
+    try:
+        if password := path.read_text().strip():
+            return password
+        why = "is empty"
+    except (OSError, UnicodeDecodeError) as error:
+        why = f"cannot be read ({error.strerror if isinstance(error, OSError) else 'it is no UTF-8'})"
+    raise ConfigurationError(
+        f"the password's file {path} {why}: write the password into it, and let the workers' user read it"
+    )
+
+
+def _settings(place: RedisPlace, timeout: float) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "username": place.username,
+        "password": place.password,
+        "protocol": 2,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "socket_timeout": timeout,
+    }
+    if place.password_file is not None:
+        _password(place.password_file)  # a missing file is an error at once
+        provider = _PasswordFile(place.username, place.password_file)
+        settings |= {"username": None, "credential_provider": provider}
+    if place.tls:
+        files = {"ssl_ca_certs": place.ca, "ssl_certfile": place.cert, "ssl_keyfile": place.key}
+        for path in filter(None, files.values()):
+            if not path.is_file():
+                raise ConfigurationError(f"the file {path}, for TLS with {place.name}, is not there: see the path")
+        settings |= {"ssl": True, **{name: str(path) for name, path in files.items() if path}}
+    return settings
