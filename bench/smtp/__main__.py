@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS)
     seconds = args.seconds or (QUICK_SECONDS if args.quick else SECONDS)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a background job may ignore it
+        signal.signal(number, _interrupt)
     try:
         contenders, scenarios, big = _chosen(args)
         results = Results(contenders, scenarios, big, load=os.getloadavg()[0])
