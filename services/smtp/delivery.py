@@ -23,6 +23,10 @@ EVENT_BUDGET: Final = 10.0
 """Seconds from the first mail of an event until its further ones are refused for now. With one wait for a locked store
 on top it ends before RoadRunner's `exec_ttl`, which would take the answers to the mails that are stored with it."""
 
+TEXT_BUDGET: Final = 12.0
+"""Seconds from the first mail of an event until a text that is still on its way, piece by piece, is given up: a slow
+network makes minutes of a large mail. What ends a mail can then be tried twice before `exec_ttl`."""
+
 
 def _log_stored(connection_uuid: str, info: MailInfo) -> None:
     """The one line of every mail. `log.info` would look through the stack for this place in half of its time."""
@@ -60,7 +64,7 @@ class Delivery:
         self._clock = clock
         self._tls = tls
         self._monotonic = monotonic
-        self._deadline: float | None = None
+        self._began: float | None = None
         self._taken = 0
         self._failed: Reply | None = None
 
@@ -94,17 +98,18 @@ class Delivery:
     def store(self, transaction: Transaction, text: Iterable[bytes]) -> Reply | None:
         """Stores a mail; what the client is told when it cannot be stored now, None when it is stored.
 
-        After one failure in an event, and when it takes too long, the others are refused without being tried.
+        After one failure in an event, and when it takes too long, the others are refused without being tried. A text
+        that takes too long is given up.
         """
         now = self._monotonic()
-        if self._deadline is None:
-            self._deadline = now + EVENT_BUDGET
+        if self._began is None:
+            self._began = now
         if self._failed is not None:
             return self._refuse(transaction, self._failed, "the store failed for one before it")
-        if now > self._deadline:
+        if now > self._began + EVENT_BUDGET:
             return self._refuse(transaction, replies.NOT_STORED, "its event takes too long")
         try:
-            info = self._store.add(self._envelope(transaction), text)
+            info = self._store.add(self._envelope(transaction), self._in_time(text, self._began + TEXT_BUDGET))
         except MailStoreError as error:
             full = isinstance(error, MailStoreFullError)
             self._failed = replies.STORE_FULL if full else replies.NOT_STORED
@@ -121,6 +126,16 @@ class Delivery:
             reason,
         )
         return reply
+
+    def _in_time(self, text: Iterable[bytes], deadline: float) -> Iterator[bytes]:
+        """The text, as long as there is time for it."""
+        for piece in text:
+            if self._monotonic() > deadline:
+                raise MailStoreError(
+                    f"its text was not stored within {TEXT_BUDGET:g} s. See that both stores are near, and lower "
+                    "SMTP_MAX_SIZE for as long as they are slow"
+                )
+            yield piece
 
     def _text(self, message: Message) -> Iterator[bytes]:
         """The text in pieces; the last one is followed by an error unless together they are what came."""

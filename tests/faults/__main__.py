@@ -27,6 +27,7 @@ from tests.faults import (
     f01_killed_workers,
     f02_hung_workers,
     f03_killed_redis,
+    f04_troubled_redis,
     f11_resets,
     f12_stops,
     f15_busy_pool,
@@ -37,10 +38,11 @@ from tests.faults.report import CaseResult, markdown, write
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / ".cache" / "faults"
 
-FAULTS: Final[Sequence[Fault]] = (
+FAULTS: Final[Sequence[Fault]] = (  # in order, one a line
     f01_killed_workers.FAULT,
     f02_hung_workers.FAULT,
     f03_killed_redis.FAULT,
+    f04_troubled_redis.FAULT,
     f11_resets.FAULT,
     f12_stops.FAULT,
     f15_busy_pool.FAULT,

@@ -15,7 +15,7 @@ import pytest
 from rr_tcp import App, Connection, Request, TcpEvent
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore
 from services.smtp import MailEnvelope, MailInfo, MailStoreError, SmtpProtocol, replies
-from services.smtp.delivery import Delivery
+from services.smtp.delivery import TEXT_BUDGET, Delivery
 from services.smtp.mailstore import database
 from services.smtp.mailstore.sqlite import SqliteMailStore
 from services.smtp.state import SmtpState, Transaction
@@ -171,6 +171,28 @@ def test_an_event_that_takes_too_long_stores_no_more(caplog: pytest.LogCaptureFi
     refusals = [delivery.store(Transaction(str(number), "a@b"), (b"",)) for number in range(4)]
     assert refusals == [None, None, replies.NOT_STORED, replies.NOT_STORED]
     assert caplog.text.count("its event takes too long") == 2
+
+
+def test_a_text_that_takes_too_long_is_given_up_in_the_middle(caplog: pytest.LogCaptureFixture) -> None:
+    """As over a slow network, where each piece is a round trip: RoadRunner would kill the worker in the end."""
+    now, sent = 0.0, list[bytes]()
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal now
+        for _ in range(1000):
+            now += 0.5
+            sent.append(b"text")
+            yield b"text"
+
+    store = MemoryMailStore()
+    request = Request("192.0.2.1:1", TcpEvent.DATA, b"", "uuid", "smtp")
+    delivery = Delivery(
+        Connection(request, SmtpState(), max_output=0), store, limit=20, clock=lambda: NOW, monotonic=lambda: now
+    )
+    assert delivery.store(Transaction("1", "a@b"), pieces()) == replies.NOT_STORED
+    assert len(sent) == TEXT_BUDGET / 0.5 + 1
+    assert "not stored within 12 s" in caplog.text
+    assert not store.kept
 
 
 def test_a_locked_mail_store_is_451_for_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
