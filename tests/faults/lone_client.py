@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
 
+from rr_tcp.redis_client import CONNECT_TIMEOUT
 from rr_tcp.stores import redis_store
 from services.smtp.mailstore import redis_client
 from tests.e2e.clients import RawClient
@@ -31,8 +32,8 @@ SILENT_FOR: Final[Mapping[str, Sequence[str]]] = {
 the session store that is asked first."""
 
 TIMEOUTS: Final[Mapping[str, float]] = {
-    "sessions": 2 * (redis_store.CONNECT_TIMEOUT + redis_store.SOCKET_TIMEOUT),
-    "mails": 2 * (redis_client.CONNECT_TIMEOUT + redis_client.SOCKET_TIMEOUT),
+    "sessions": 2 * (CONNECT_TIMEOUT + redis_store.SOCKET_TIMEOUT),
+    "mails": 2 * (CONNECT_TIMEOUT + redis_client.SOCKET_TIMEOUT),
     "both": 0.0,
 }
 """Seconds that an event waits at most: for its store, and for the second call, which ends the session, or tries the

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from rr_tcp.redis_client import CONNECT_TIMEOUT
 from services.smtp import MailStoreError
 from services.smtp.delivery import EVENT_BUDGET, TEXT_BUDGET
 from services.smtp.mailstore import database, redis_client, table
@@ -142,7 +143,7 @@ def test_a_worker_outlives_the_longest_wait_for_the_store() -> None:
     exec_ttl = float(pool["supervisor"]["exec_ttl"].removesuffix("s"))
     longest = max(EVENT_BUDGET, TEXT_BUDGET)
     assert exec_ttl > longest + database.CLAIM_TIMEOUT + database.BUSY_TIMEOUT
-    assert exec_ttl > longest + 2 * (redis_client.CONNECT_TIMEOUT + redis_client.SOCKET_TIMEOUT)
+    assert exec_ttl > longest + 2 * (CONNECT_TIMEOUT + redis_client.SOCKET_TIMEOUT)
 
 
 def test_a_listing_is_read_in_batches_and_leaves_the_log_alone_in_between(
