@@ -18,6 +18,10 @@ FAULTS_ARGS ?=
 SECONDS ?= 60
 # How many dialogues `make differential` holds with both servers
 DIALOGUES ?= 10000
+# What `make audit` hands to pip-audit, e.g. AUDIT_ARGS='--vulnerability-service osv'
+AUDIT_ARGS ?=
+# Where `make sbom` writes
+SBOM_DIR ?= sbom
 # Compose project of `make e2e`: its own, so that tearing it down never touches yours
 E2E_PROJECT ?= rr-tcp-e2e
 
@@ -45,7 +49,7 @@ types: .venv/.dev ## Check types (mypy --strict)
 	$(PY) -m mypy .
 
 .PHONY: unit
-unit: .venv/.dev rr redis toxiproxy ## Run the unit tests and the contract tests of the stores
+unit: .venv/.dev rr redis toxiproxy audit-env ## Run the unit tests and the contract tests of the stores
 	$(PY) -m pytest $(UNIT_TESTS) $(PYTEST_ARGS)
 
 .PHONY: integration
@@ -62,7 +66,7 @@ e2e: require-docker .venv/.dev ## Run the end-to-end tests and those of the cont
 	  --compose-project $(E2E_PROJECT) $(PYTEST_ARGS)
 
 .PHONY: test-pythons
-test-pythons: rr redis ## Run the unit tests on every Python from 3.11 to 3.13 that the machine has
+test-pythons: rr redis audit-env ## Run the unit tests on every Python from 3.11 to 3.13 that the machine has
 	@scripts/test-pythons $(UNIT_TESTS) $(PYTEST_ARGS)
 
 .PHONY: fuzz
@@ -116,6 +120,31 @@ redis: ## Get a redis-server for the tests
 toxiproxy: ## Get the proxy that the faults of Redis need as bin/toxiproxy-server (needs Go)
 	@scripts/get-toxiproxy
 
+.PHONY: audit
+audit: audit-env ## Look up known vulnerabilities of all that is pinned (needs the services that know them)
+	@.cache/audit/bin/python -m scripts.audit $(AUDIT_ARGS)
+
+.PHONY: sbom
+sbom: audit-env rr ## Write bills of materials, CycloneDX: what runs of Python, and RoadRunner's modules (needs Go)
+	@scripts/setup-bare .cache/sbom
+	@mkdir -p $(SBOM_DIR)
+	@.cache/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --sv 1.6 --validate \
+	  -o $(SBOM_DIR)/python.cdx.json .cache/sbom/bin/python
+	@.cache/audit/bin/python -m scripts.sbom go bin/rr $(SBOM_DIR)/roadrunner.cdx.json
+	@echo 'sbom: $(SBOM_DIR)/python.cdx.json, $(SBOM_DIR)/roadrunner.cdx.json'
+
+.PHONY: sbom-image
+sbom-image: require-docker audit-env ## Write the bill of materials of the image's Debian packages (needs Docker)
+	@docker compose build --quiet stack
+	@mkdir -p $(SBOM_DIR)
+	@.cache/audit/bin/python -m scripts.sbom debian \
+	  "$$(docker compose config --images stack | grep -- '-stack$$')" $(SBOM_DIR)/image.cdx.json
+	@echo 'sbom: $(SBOM_DIR)/image.cdx.json'
+
+.PHONY: audit-env
+audit-env: .venv/.dev
+	@scripts/setup-audit
+
 .PHONY: lock
 lock: .venv/.dev ## Resolve the dependencies anew and pin them by hash
 	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
@@ -131,7 +160,7 @@ lock: .venv/.dev ## Resolve the dependencies anew and pin them by hash
 
 .PHONY: clean
 clean: ## Remove what make made, but no mail (var/)
-	rm -rf .venv bin site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv bin site sbom .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/.runtime: requirements.lock scripts/setup-venv
 	@scripts/setup-venv requirements.lock
