@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import logging
 import os
-import selectors
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
 from rr_tcp.access import AccessRules
 from rr_tcp.environment import Environment
-from rr_tcp.errors import ConfigurationError, HandlerError, SessionStoreError
+from rr_tcp.errors import ConfigurationError, SessionStoreError
+from rr_tcp.event_loop import finish, new_event_loop
 from rr_tcp.events import Request, TcpEvent
+from rr_tcp.limits import NO_LIMITS, ConnectionLimits
 from rr_tcp.middleware import Handle, Middleware
 from rr_tcp.process import Forks, end_child
 from rr_tcp.proxied import ProxiedRoute
@@ -68,6 +69,10 @@ class App:
         max_response: limit of the replies to one event, bytes.
         max_state: limit of a connection's encoded state, bytes.
 
+    Attributes:
+        store: as given.
+        session_ttl: as given.
+
     Raises:
         ConfigurationError: the time to live is one that not every store can keep.
     """
@@ -81,16 +86,17 @@ class App:
         max_state: int = MAX_STATE,
     ) -> None:
         check_ttl(session_ttl)
-        self._store = store
-        self._session_ttl = session_ttl
+        self.store = store
+        self.session_ttl = session_ttl
         self._max_response = max_response
         self._max_state = max_state
         self._routes: dict[str, _Route] = {}
+        self._limits: dict[str, ConnectionLimits] = {}
         self._handlers: dict[str, Handle] = {}  # of each server: its route's, with the middleware around it
         self._middleware: list[Middleware] = []
         self._startup: list[Callback] = []
         self._shutdown: list[Callback] = []
-        self._runner = asyncio.Runner(loop_factory=_event_loop)
+        self._runner = asyncio.Runner(loop_factory=new_event_loop)
 
     def add(
         self,
@@ -99,6 +105,7 @@ class App:
         *,
         access: AccessRules | None = None,
         trusted_proxies: AccessRules | None = None,
+        limits: ConnectionLimits = NO_LIMITS,
     ) -> None:
         """Lets a stateful protocol handle the server `tcp.servers.<server>`.
 
@@ -108,22 +115,25 @@ class App:
             access: which clients may connect; everybody when None.
             trusted_proxies: given, every connection begins with the PROXY protocol's line (version 1), which tells
                 the client's address, and only these may connect.
+            limits: how long connections may stay open. The reaper closes them (`rr-tcp reap`): it has to run.
         """
-        if self._store is None:
+        if self.store is None:
             raise ConfigurationError("a stateful protocol needs a session store: App(store=open_store(url))")
         route_type: Callable[..., StatefulRoute[Any]] = StatefulRoute
         if trusted_proxies is not None:
             route_type = partial(ProxiedRoute, trusted_proxies=trusted_proxies)
         route = route_type(
             protocol,
-            self._store,
+            self.store,
             access=access or AccessRules(),
-            ttl=self._session_ttl,
+            limits=limits,
+            ttl=self.session_ttl,
             max_state=self._max_state,
             max_response=self._max_response,
             run=self._run_coroutine,
         )
         self._route(server, route)
+        self._limits[server] = limits
 
     def on(
         self,
@@ -159,6 +169,11 @@ class App:
     def servers(self) -> tuple[str, ...]:
         """The names of the servers that have a service, in the order in which they were given one."""
         return tuple(self._routes)
+
+    @property
+    def limits(self) -> Mapping[str, ConnectionLimits]:
+        """How long connections may stay open, by the name of their server; stateless ones are not among them."""
+        return self._limits
 
     def use(self, middleware: Middleware) -> None:
         """Puts `middleware` around the handling of every event; the first one added is the outermost."""
@@ -226,8 +241,8 @@ class App:
         """Runs the shutdown callbacks and closes the session store and the event loop, whichever of them fails."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._runner.close)
-            if self._store is not None:
-                stack.callback(self._store.close)
+            if self.store is not None:
+                stack.callback(self.store.close)
             for callback in self._shutdown:
                 stack.callback(self._call, callback)
             self._shutdown.clear()
@@ -260,7 +275,7 @@ class App:
             self._run_coroutine(result)
 
     def _run_coroutine(self, awaitable: Awaitable[Any]) -> Any:
-        return self._runner.run(_finish(awaitable))
+        return self._runner.run(finish(awaitable))
 
 
 def _named(request: Request) -> str:
@@ -273,20 +288,6 @@ def _named(request: Request) -> str:
 
 def _around(middleware: Middleware, handle: Handle) -> Handle:
     return lambda request: middleware(request, handle)
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    """An event loop that a forked child cannot run: it would wake up in its parent's place."""
-    selector = selectors.DefaultSelector()
-    Forks.close_in_children(selector)
-    return asyncio.SelectorEventLoop(selector)
-
-
-async def _finish(awaitable: Awaitable[Any]) -> Any:
-    try:
-        return await awaitable
-    except asyncio.CancelledError as error:  # no `Exception`: it would end the worker, not the connection
-        raise HandlerError("the handler was cancelled") from error
 
 
 def create_worker() -> Worker:

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from rr_tcp.errors import ConfigurationError
+
 MAX_WORKERS: Final = 500
 """RoadRunner's own limit of a pool (pool v1.1.3)."""
 
@@ -28,6 +30,7 @@ class Configuration:
         grace_period: seconds that the server's end may take, above `exec_ttl`.
         relay: how workers and server talk: `pipes`, `tcp://host:port` or `unix://path`.
         python: command of the interpreter.
+        reap: arguments of the reaper (`rr-tcp reap`), which then runs beside the workers; None without one.
         extra: sections of the configuration to add, or to replace those made here.
     """
 
@@ -41,10 +44,15 @@ class Configuration:
     grace_period: float = 30.0
     relay: str = "pipes"
     python: Sequence[str] = (sys.executable,)
+    reap: Sequence[str] | None = None
     extra: Mapping[str, object] | None = None
 
     def encode(self) -> bytes:
-        """The file's content: JSON, which is YAML too."""
+        """The file's content: JSON, which is YAML too.
+
+        Raises:
+            ConfigurationError: the reaper's command has a space in one of its words.
+        """
         sections: dict[str, object] = {
             "version": "3",
             "rpc": {"listen": self.rpc},
@@ -65,6 +73,21 @@ class Configuration:
             "kv": {"sessions": {"driver": "memory", "config": {}}},
             "logs": {"level": "info"},
             "endure": {"grace_period": f"{self.grace_period:g}s"},
+            **({} if self.reap is None else {"service": {"reaper": self._reaper(self.reap)}}),
             **(self.extra or {}),
         }
         return msgspec.json.format(msgspec.json.encode(sections), indent=2) + b"\n"
+
+    def _reaper(self, arguments: Sequence[str]) -> dict[str, object]:
+        words = [*self.python, "-m", "rr_tcp", "reap", self.app, "--rpc", self.rpc, *arguments]
+        if spaced := [word for word in words if " " in word]:
+            raise ConfigurationError(
+                f"limits of connections need the reaper, whose command RoadRunner cuts at spaces, and {spaced[0]!r} "
+                "has one: move it to a path without spaces, or give no limits"
+            )
+        return {
+            "command": " ".join(words),
+            "remain_after_exit": True,  # that is: start it again
+            "restart_sec": 1,
+            "service_name_in_log": True,
+        }

@@ -27,6 +27,7 @@
     ├── ServerError               a server that was started ended, or does not serve
     └── SessionError              the state of a connection
         ├── SessionStoreError     the store is unreachable, full or refused the call
+        │   └── ScanUnsupportedError  it cannot list its sessions
         ├── SessionDataError      what was stored is damaged or of an unknown form
         └── SessionTooLargeError  a state over the limit of `App`
 
@@ -146,6 +147,10 @@ class SessionError(RRTcpError):
 
 class SessionStoreError(SessionError):
     """The session store is unreachable, full, or refused the call; whether the call was applied is unknown."""
+
+
+class ScanUnsupportedError(SessionStoreError):
+    """The session store has no way to list its sessions, so nobody can look for those that are idle."""
 
 
 class SessionDataError(SessionError):

@@ -17,6 +17,7 @@ from rr_tcp.errors import (
     RPCServiceError,
     RPCTransportError,
     RRTcpError,
+    ScanUnsupportedError,
     SessionDataError,
     SessionError,
     SessionStoreError,
@@ -26,6 +27,7 @@ from rr_tcp.errors import (
     WorkerError,
 )
 from rr_tcp.events import Request, TcpEvent
+from rr_tcp.limits import ConnectionLimits
 from rr_tcp.line_protocol import LineProtocol, LineState
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, StoredSession
@@ -39,6 +41,7 @@ __all__ = [
     "CodecError",
     "ConfigurationError",
     "Connection",
+    "ConnectionLimits",
     "Environment",
     "FrameError",
     "HandlerError",
@@ -55,6 +58,7 @@ __all__ = [
     "Request",
     "Response",
     "ResponseTooLargeError",
+    "ScanUnsupportedError",
     "SessionDataError",
     "SessionError",
     "SessionStore",

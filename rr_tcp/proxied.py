@@ -12,6 +12,7 @@ from rr_tcp.access import AccessRules
 from rr_tcp.connection import Connection
 from rr_tcp.errors import ProxyHeaderError
 from rr_tcp.events import Request
+from rr_tcp.limits import ConnectionLimits
 from rr_tcp.proxy_protocol import MAX_HEADER, parse_header
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, StateT, StoredSession
@@ -37,6 +38,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
         store: as `StatefulRoute`.
         trusted_proxies: who may tell an address.
         access: which clients may connect, by the address that the proxy told.
+        limits: as `StatefulRoute`.
         ttl: as `StatefulRoute`.
         max_state: as `StatefulRoute`.
         max_response: as `StatefulRoute`.
@@ -50,13 +52,21 @@ class ProxiedRoute(StatefulRoute[StateT]):
         *,
         trusted_proxies: AccessRules,
         access: AccessRules,
+        limits: ConnectionLimits,
         ttl: float,
         max_state: int,
         max_response: int,
         run: Callable[[Awaitable[None]], None],
     ) -> None:
         super().__init__(
-            protocol, store, access=access, ttl=ttl, max_state=max_state, max_response=max_response, run=run
+            protocol,
+            store,
+            access=access,
+            limits=limits,
+            ttl=ttl,
+            max_state=max_state,
+            max_response=max_response,
+            run=run,
         )
         self._trusted_proxies = trusted_proxies
 
@@ -64,7 +74,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
         if not self._trusted_proxies.allows(request.remote_host):
             log.warning("connection %s is closed: %s is no trusted proxy", request.connection_uuid, request.remote_addr)
             return Response(TcpResponse.CLOSE)
-        self._store.save(request.connection_uuid, _WAITING, ttl=self._ttl)
+        self._store.save(request.connection_uuid, _WAITING, ttl=self._ttl, server=request.server)
         return Response(TcpResponse.CONTINUE)
 
     def _received(self, request: Request, stored: StoredSession) -> Response:

@@ -92,6 +92,41 @@ class RedisClient:
             raise RedisLineError(f"{reached[0]} of {replicas} replicas have what was written")
         return reply
 
+    def scan_hashes(
+        self, cursor: str, *, match: str, count: int, fields: Sequence[str]
+    ) -> tuple[str, list[tuple[str, list[bytes | None]]]]:
+        """Some hashes, with some of their fields; of a cluster, one master after the other. Errors as with `run`.
+
+        Args:
+            cursor: "" begins a scan; what the last call returned goes on with it.
+            match: the pattern of their keys.
+            count: keys of the server that are looked at, about.
+            fields: what is read of each, None where a hash does not have it (any more).
+
+        Returns:
+            The next cursor, "" at the end, and the hashes by their keys.
+        """
+        try:
+            masters = self._nodes.masters()
+            name, _, position = cursor.rpartition(" ") if cursor else (min(masters), "", "0")
+            following, keys = "0", list[bytes]()
+            if name in masters:  # else it has been replaced, by one that had its turn or will have it
+                scan = ("SCAN", position, "MATCH", match, "COUNT", count, "TYPE", "hash")
+                ((number, keys),) = _pipelined(masters[name], (scan,), transaction=False)
+                following = number.decode()
+            # No transaction, but one master: what it listed it has.
+            reads: list[Command] = [("HMGET", key, *fields) for key in keys]
+            rows = _pipelined(masters[name], reads, transaction=False) if reads else []
+        except (redis.RedisError, RedisClusterException) as error:
+            self._nodes.doubt()
+            failed = _translated(error)
+        else:
+            found = [(key.decode(), row) for key, row in zip(keys, rows, strict=True)]
+            if following != "0":
+                return f"{name} {following}", found
+            return next((f"{other} 0" for other in sorted(masters) if other > name), ""), found
+        raise failed
+
     def close(self) -> None:
         """Closes all connections; the next call opens them again."""
         self._nodes.close()
@@ -138,6 +173,9 @@ class _Nodes(Protocol):
     def of(self, key: str) -> redis.Redis:
         """The client of the server that has a key."""
 
+    def masters(self) -> dict[str, redis.Redis]:
+        """The clients of all servers that have keys, by their names."""
+
     def doubt(self) -> None:
         """What is known about the nodes may be wrong."""
 
@@ -152,6 +190,9 @@ class _Server:
 
     def of(self, key: str) -> redis.Redis:  # noqa: ARG002 - it has all keys
         return self._client
+
+    def masters(self) -> dict[str, redis.Redis]:
+        return {"": self._client}
 
     def doubt(self) -> None:
         pass
@@ -168,6 +209,21 @@ class _Cluster:
         self._doubted = False
 
     def of(self, key: str) -> redis.Redis:
+        cluster = self._known()
+        return self._client(cluster, cluster.get_node_from_key(key))
+
+    def masters(self) -> dict[str, redis.Redis]:
+        cluster = self._known()
+        return {node.name: self._client(cluster, node) for node in cluster.get_primaries()}
+
+    @staticmethod
+    def _client(cluster: Any, node: Any) -> redis.Redis:
+        client: redis.Redis = cluster.get_redis_connection(node)
+        client.response_callbacks.clear()
+        return client
+
+    def _known(self) -> Any:
+        """The cluster, its nodes as they are known."""
         if self._cluster is None:
             node: Any = ClusterNode  # it has no types, nor have the calls below
             self._cluster = RedisCluster(
@@ -179,10 +235,7 @@ class _Cluster:
         elif self._doubted:
             self._ask_again(self._cluster)
         self._doubted = False
-        cluster: Any = self._cluster
-        client: redis.Redis = cluster.get_redis_connection(cluster.get_node_from_key(key))
-        client.response_callbacks.clear()
-        return client
+        return self._cluster
 
     def doubt(self) -> None:
         self._doubted = True

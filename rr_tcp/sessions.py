@@ -49,6 +49,38 @@ class StoredSession(msgspec.Struct, frozen=True, gc=False):
     closed: bool = False
 
 
+class OpenSession(msgspec.Struct, frozen=True, gc=False):
+    """What a scan tells of a session whose connection is open, as far as the store knows.
+
+    Attributes:
+        key: the connection's uuid.
+        server: what the session was begun with; "" when nothing was told.
+        opened: when it was saved first, in seconds since the epoch by the clock of the worker that did; 0 if unknown.
+        saved: the same of the last time.
+    """
+
+    key: str
+    server: str
+    opened: float
+    saved: float
+
+
+class ScanPage(msgspec.Struct, frozen=True, gc=False):
+    """A part of a scan.
+
+    Attributes:
+        sessions: those that are open. There may be none though the scan is not over.
+        cursor: what the next call is given; "" when the scan is over.
+    """
+
+    sessions: list[OpenSession]
+    cursor: str = ""
+
+
+SCAN_COUNT: Final = 500
+"""Sessions that a call of `SessionStore.scan` looks at, about: some milliseconds."""
+
+
 class SessionStore(Protocol):
     """Sessions of all connections, shared by all workers of a host.
 
@@ -61,7 +93,9 @@ class SessionStore(Protocol):
     def load(self, key: str) -> StoredSession | None:
         """The session, a tombstone (`closed`), or None when there is none or its time is over."""
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
         """Replaces the state, appends to the bulk data and starts the time to live anew, all in one step.
 
         Args:
@@ -70,6 +104,7 @@ class SessionStore(Protocol):
             ttl: seconds until the session is gone unless it is saved again, from `MIN_TTL` to `MAX_TTL`.
             append: bytes to add to the bulk data.
             truncate: drop the bulk data first.
+            server: the name of the connection's server; given with the first save, kept through the others.
         """
 
     def read_bulk(self, key: str) -> bytes:
@@ -93,6 +128,20 @@ class SessionStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Removes every trace of the session, a tombstone too. Without one, does nothing."""
+
+    def scan(self, cursor: str = "", *, count: int = SCAN_COUNT) -> ScanPage:
+        """A part of all sessions that are neither over nor ended, for whoever looks after them (`rr_tcp.reaper`).
+
+        A session that is there from the first call to the last is told of, perhaps twice. One that begins or ends
+        meanwhile may be or not.
+
+        Args:
+            cursor: "" begins a scan, what the last call returned goes on with it.
+            count: sessions that the call looks at, about.
+
+        Raises:
+            ScanUnsupportedError: this kind of store cannot list what it has.
+        """
 
     def close(self) -> None:
         """Gives back what the store holds open. The store is not used after."""

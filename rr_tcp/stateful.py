@@ -10,8 +10,9 @@ from rr_tcp.access import AccessRules
 from rr_tcp.connection import Connection
 from rr_tcp.errors import ConfigurationError, SessionStoreError, SessionTooLargeError
 from rr_tcp.events import Request, TcpEvent
+from rr_tcp.limits import ConnectionLimits
 from rr_tcp.process import Forks, end_child
-from rr_tcp.renewals import Renewals
+from rr_tcp.renewals import Renewals, renewal_period
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, StateCodec, StateT, StoredSession
 
@@ -68,6 +69,7 @@ class StatefulRoute(Generic[StateT]):
         protocol: what handles the events.
         store: where sessions rest between two events.
         access: which clients may connect; the others are closed without a word.
+        limits: how long connections may stay; the reaper looks after it.
         ttl: seconds that a session lives without an event, up to a tenth less where events do not change it.
         max_state: limit of the encoded state, bytes.
         max_response: limit of the replies to one event, bytes.
@@ -80,6 +82,7 @@ class StatefulRoute(Generic[StateT]):
         store: SessionStore,
         *,
         access: AccessRules,
+        limits: ConnectionLimits,
         ttl: float,
         max_state: int,
         max_response: int,
@@ -98,7 +101,7 @@ class StatefulRoute(Generic[StateT]):
         self._max_response = max_response
         self._run = run
         self._codec: StateCodec[StateT] = StateCodec(protocol.state_type)
-        self._renewals = Renewals(ttl)
+        self._renewals = Renewals(renewal_period(ttl, limits.idle))
 
     @property
     def error_reply(self) -> bytes:
@@ -163,7 +166,8 @@ class StatefulRoute(Generic[StateT]):
 
         Args:
             connection: after its event.
-            saved: the state as it is in the store. What did not change needs no save, unless it is to live on.
+            saved: the state as it is in the store; None before the first save. What did not change needs no save,
+                unless it is to live on.
         """
         output = connection.output
         if connection.closing:
@@ -172,7 +176,8 @@ class StatefulRoute(Generic[StateT]):
         append, truncate = connection.pending_bulk()
         state = self._encode(connection)
         if state != saved or append or truncate or self._renewals.due(connection.uuid):
-            self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate)
+            server = connection.server if saved is None else ""
+            self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate, server=server)
         return Response.of(output, close=False)
 
     def _finish(self, connection: Connection[StateT]) -> None:

@@ -23,7 +23,7 @@ from rr_tcp.server import RoadRunnerServer, check_free
 from rr_tcp.stores import open_store
 from services.env_file import environment, misspelt
 from services.smtp import MailStoreError, SmtpSettings, open_mail_store
-from workers.settings import Settings
+from workers.settings import Settings, connection_limits
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / ".rr.yaml"
@@ -77,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) -> NoReturn:
     """Checks the surroundings, starts the server, waits for its end."""
     settings, smtp, workers = Settings.from_env(env), SmtpSettings.from_env(env), _workers(env)
-    log_level(env)  # what the workers would say, if it is none
+    for listener in listeners():
+        connection_limits(env, listener.name)  # what the workers would say, as below
+    log_level(env)
     for hint in misspelt(setting_names()):
         sys.stderr.write(f"make run: {hint}\n")
     host, ports = env["LISTEN_HOST"], {listener.name: _port(env, listener.setting) for listener in listeners()}
@@ -88,7 +90,7 @@ def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) ->
         store.open()
 
     server = RoadRunnerServer(
-        ROOT / "bin/rr", CONFIGURATION, cwd=ROOT, env={**env, "PYTHON": sys.executable}, overrides=overrides
+        ROOT / "bin/rr", CONFIGURATION, cwd=ROOT, env={**env, "PYTHON": _python()}, overrides=overrides
     )
     served = ", ".join(f"{name} on {host}:{port}" for name, port in ports.items())
     ready = (
@@ -105,6 +107,11 @@ def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) ->
         stop_timeout=STOP_TIMEOUT,
         on_ready=lambda: _say(ready),
     )
+
+
+def _python() -> str:
+    """This interpreter, from the root where it is below: .rr.yaml's service cuts its command at spaces."""
+    return sys.executable.removeprefix(f"{ROOT}/")
 
 
 def listeners() -> list[Listener]:

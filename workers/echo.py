@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from rr_tcp import App
 from services.echo import EchoProtocol, EchoSettings
-from workers.settings import new_app
+from workers.settings import connection_limits, new_app
 
 
 def add_to(app: App, env: Mapping[str, str]) -> None:
     """Lets the service handle the server `echo`."""
-    app.add("echo", EchoProtocol(worker=os.getpid(), settings=EchoSettings.from_env(env)))
+    protocol = EchoProtocol(worker=os.getpid(), settings=EchoSettings.from_env(env))
+    app.add("echo", protocol, limits=connection_limits(env, "echo"))
 
 
 def build_app() -> App:

@@ -7,11 +7,20 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from rr_tcp import App, ConfigurationError, Environment
+from rr_tcp import App, ConfigurationError, ConnectionLimits, Environment
 from rr_tcp.app import SESSION_TTL
+from rr_tcp.limits import MIN_LIMIT
+from rr_tcp.reaper import GRACE, INTERVAL
 from rr_tcp.sessions import MAX_TTL, MIN_TTL
 from rr_tcp.stores import open_store
+
+IDLE_LIMIT: Final = 300
+"""Seconds; what RFC 5321 4.5.3.2.7 asks an SMTP server to wait at least."""
+
+AGE_LIMIT: Final = 86400
+"""Seconds. Whoever keeps a connection for a day can open another one."""
 
 _SHM = Path("/dev/shm")  # noqa: S108 - anybody may write here; the store refuses a directory that is not ours alone
 
@@ -30,25 +39,50 @@ class Settings:
         session_store: URL of the session store: lmdb:///path, redis://host:port/db, rediss://, rrkv://storage.
         session_ttl: seconds that a connection's state lives without an event.
         rpc_address: where RoadRunner's RPC server listens.
+        reaper_interval: seconds between two rounds of the reaper. RoadRunner hands it on, as it does `reaper_grace`.
+        reaper_grace: seconds until the reaper removes the session of a connection that never reported its end.
     """
 
     session_store: str
     session_ttl: float
     rpc_address: str
+    reaper_interval: int
+    reaper_grace: int
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Reads SESSION_STORE, SESSION_TTL and RoadRunner's own variables."""
-        ttl = env.get("SESSION_TTL") or f"{SESSION_TTL:g}"
-        if not (ttl.isascii() and ttl.isdecimal()) or not MIN_TTL <= int(ttl) <= MAX_TTL:
-            raise ConfigurationError(
-                f"SESSION_TTL is {ttl!r}: give whole seconds from {MIN_TTL:g} to {MAX_TTL:.0f}, e.g. {SESSION_TTL:g}"
-            )
+        """Reads SESSION_STORE, SESSION_TTL, REAPER_INTERVAL, REAPER_GRACE and RoadRunner's own variables."""
         return cls(
             session_store=env.get("SESSION_STORE") or default_session_store(),
-            session_ttl=float(ttl),
+            session_ttl=float(_seconds(env, "SESSION_TTL", SESSION_TTL, least=MIN_TTL)),
             rpc_address=Environment.from_env(env).rpc_address,
+            reaper_interval=_seconds(env, "REAPER_INTERVAL", INTERVAL, least=1),
+            reaper_grace=_seconds(env, "REAPER_GRACE", GRACE, least=1),
         )
+
+
+def connection_limits(env: Mapping[str, str], server: str) -> ConnectionLimits:
+    """How long the connections of a server may stay: `<SERVER>_IDLE_LIMIT` and `<SERVER>_AGE_LIMIT`; 0 for no limit.
+
+    Args:
+        env: the variables.
+        server: the name whose variables they are, e.g. `smtp`.
+    """
+    idle = _seconds(env, f"{server.upper()}_IDLE_LIMIT", IDLE_LIMIT, least=MIN_LIMIT, or_none=True)
+    age = _seconds(env, f"{server.upper()}_AGE_LIMIT", AGE_LIMIT, least=MIN_LIMIT, or_none=True)
+    return ConnectionLimits(idle=idle or None, age=age or None)
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float, *, least: float, or_none: bool = False) -> int:
+    """A setting in whole seconds; empty is unset. With `or_none`, 0 is allowed as well."""
+    value = env.get(name) or f"{default:.0f}"
+    number = int(value) if value.isascii() and value.isdecimal() and len(value) <= len(f"{MAX_TTL:.0f}") else -1
+    if not (least <= number <= MAX_TTL or (or_none and number == 0)):
+        none = ", or 0 for none" if or_none else ""
+        raise ConfigurationError(
+            f"{name} is {value!r:.100}: give whole seconds from {least:g} to {MAX_TTL:.0f}{none}, e.g. {default:.0f}"
+        )
+    return number
 
 
 def new_app(env: Mapping[str, str]) -> App:

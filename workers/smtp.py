@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from rr_tcp import App
 from services.smtp import SmtpProtocol, SmtpSettings
-from workers.settings import new_app
+from workers.settings import connection_limits, new_app
 
 
 def add_to(app: App, env: Mapping[str, str]) -> None:
@@ -15,7 +15,7 @@ def add_to(app: App, env: Mapping[str, str]) -> None:
     settings = SmtpSettings.from_env(env)
     protocol = SmtpProtocol(settings)
     for server in dict.fromkeys(("smtp", *settings.auth_listeners)):
-        app.add(server, protocol)
+        app.add(server, protocol, limits=connection_limits(env, "smtp"))
     app.on_startup(protocol.start)
     app.on_shutdown(protocol.close)
 

@@ -17,6 +17,7 @@ from rr_tcp.errors import RRTcpError
 COMMANDS = {
     "worker": "answer RoadRunner's events with an App (RoadRunner starts this)",
     "serve": "run an App in a server made for it, and reload it when its code changes",
+    "reap": "close connections that are idle or too old (RoadRunner's service plugin runs this)",
     "new": "make a new service in a clone of the repository",
     "workers": "show the worker processes",
     "reset": "replace all workers, and check that they were",

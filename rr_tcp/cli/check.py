@@ -1,6 +1,7 @@
 """Whether the code as it is now makes an App that starts, tried in a process of its own.
 
-The process is `python -m rr_tcp.cli.check APP [--start]`: it writes the names of the App's servers to stdout, as JSON.
+The process is `python -m rr_tcp.cli.check APP [--start]`: it writes the names of the App's servers to stdout, as JSON,
+each with whether its connections have limits.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from collections.abc import Mapping
 from rr_tcp.cli.loading import AppReference, load_app
 from rr_tcp.errors import ConfigurationError
 from rr_tcp.frame import Frame
+from rr_tcp.limits import NO_LIMITS
 from rr_tcp.worker import Worker
 
 START_TIMEOUT = 30.0
 """Seconds that an App may take to start: short, because whoever has just written it waits."""
 
 
-def check_app(reference: AppReference, env: Mapping[str, str], *, start: bool = False) -> list[str]:
-    """The servers that the App handles.
+def check_app(reference: AppReference, env: Mapping[str, str], *, start: bool = False) -> dict[str, bool]:
+    """The servers that the App handles, in its order; each with whether its connections have limits.
 
     Args:
         reference: the App.
@@ -50,7 +52,7 @@ def check_app(reference: AppReference, env: Mapping[str, str], *, start: bool = 
         ) from None
     if done.returncode != 0:
         raise ConfigurationError(done.stderr.strip() or f"importing {reference} ended with code {done.returncode}")
-    names: list[str] = json.loads(done.stdout)
+    names: dict[str, bool] = json.loads(done.stdout)
     if not names:
         raise ConfigurationError(f"{reference} handles no server: give it a service with App.add or App.on")
     return names
@@ -85,7 +87,7 @@ def main() -> int:
         traceback.print_exc()
         return 1
     with answer:
-        json.dump(list(app.servers), answer)
+        json.dump({name: app.limits.get(name, NO_LIMITS) != NO_LIMITS for name in app.servers}, answer)
     return 0
 
 

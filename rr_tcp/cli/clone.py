@@ -15,6 +15,9 @@ from typing import Final
 
 from rr_tcp.errors import ConfigurationError
 
+SETTINGS: Final = ("MAX_LINE", "IDLE_LIMIT", "AGE_LIMIT")
+"""What a new service's variables are called after its name, beside its port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -63,7 +66,8 @@ def clashes(root: Path, name: str) -> list[str]:
     """What has the name, or one that the service would need, already."""
     prefix = name.upper()
     settings = re.findall(r"^#?(\w+)=", (root / ".env.example").read_text(), re.MULTILINE)
-    found = [f"the setting {setting}" for setting in (f"{prefix}_PORT", f"{prefix}_MAX_LINE") if setting in settings]
+    needed = [f"{prefix}_{name}" for name in ("PORT", *SETTINGS)]
+    found = [f"the setting {setting}" for setting in needed if setting in settings]
     if (root / "services" / f"{name}.py").exists():
         found.append(f"the module services/{name}.py")
     if re.search(rf"^    {name}:$", (root / ".rr.yaml").read_text(), re.MULTILINE):
@@ -97,14 +101,15 @@ def _add_examples(text: str, service: Service) -> str:
     return (
         f"{text}\n# The longest line that {service.name} answers, in bytes (make run and Compose).\n"
         f"#{service.variable_prefix}_MAX_LINE=65536\n"
+        f"# When its connections are closed: seconds without an event, and from their beginning; 0 for no limit.\n"
+        f"#{service.variable_prefix}_IDLE_LIMIT=300\n#{service.variable_prefix}_AGE_LIMIT=86400\n"
     )
 
 
 def _add_to_compose(text: str, service: Service) -> str:
     # Of the container with the listeners: others have settings too.
-    text = _after_last(
-        text, r"^      [A-Z][A-Z0-9_]*:\n(?=    ports:\n)", f"      {service.variable_prefix}_MAX_LINE:\n"
-    )
+    settings = [f"      {service.variable_prefix}_{name}:\n" for name in SETTINGS]
+    text = _after_last(text, r"^      [A-Z][A-Z0-9_]*:\n(?=    ports:\n)", "".join(settings))
     return _after_last(
         text,
         r'^      - "\$\{PUBLISH_HOST.*\n',

@@ -85,17 +85,22 @@ def _serve(app: AppReference, wanted: Mapping[str, _Address], workers: int, rpc:
     env = {**os.environ, "RR_RPC": rpc, "PYTHONDONTWRITEBYTECODE": "1"}
     watcher = CodeWatcher([Path.cwd(), app.root])  # before the code is read, so that no change after it is missed
     servers = check_app(app, env)
-    listen = listeners(servers, wanted)
+    listen = listeners(list(servers), wanted)
     wanted_addresses = {f"--listen {name}={_host(host)}:...": (host, port) for name, (host, port) in listen.items()}
     check_free({**wanted_addresses, **_rpc_address(rpc)}, host_setting="--listen or --rpc")
     with tempfile.TemporaryDirectory(prefix="rr-tcp-") as directory:
         config = Path(directory, ".rr.yaml")
         addresses = {name: f"{_host(host)}:{port}" for name, (host, port) in listen.items()}
         configuration = Configuration(
-            app=str(app), listen=addresses, rpc=rpc, workers=workers, allocate_timeout=START_TIMEOUT
+            app=str(app),
+            listen=addresses,
+            rpc=rpc,
+            workers=workers,
+            allocate_timeout=START_TIMEOUT,
+            reap=() if any(servers.values()) else None,
         )
         config.write_bytes(configuration.encode())
-        reloader = Reloader(app, watcher, servers=servers, env=env, rpc=rpc)
+        reloader = Reloader(app, watcher, servers=list(servers), env=env, rpc=rpc)
         run_server(
             RoadRunnerServer(binary, config, cwd=Path.cwd(), env=env),
             signals,

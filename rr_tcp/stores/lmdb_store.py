@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVarTuple
 
-from rr_tcp.sessions import BULK_PIECE, StoredSession, check_ttl
-from rr_tcp.stores.lmdb_keys import chunk_key, session_key
+from rr_tcp.errors import SessionDataError
+from rr_tcp.sessions import BULK_PIECE, SCAN_COUNT, OpenSession, ScanPage, StoredSession, check_ttl
+from rr_tcp.stores.lmdb_keys import SESSION, chunk_key, session_key
 from rr_tcp.stores.lmdb_sweep import Sweeper, drop_bulk
 from rr_tcp.stores.lmdb_table import FAILURES, FullError, Table
 from rr_tcp.stores.record import (
@@ -75,10 +76,12 @@ class LMDBStore:
         self._seen.loaded(key, record.bulk_size)
         return StoredSession(record.state, record.bulk_size, record.closed)
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
         """See `SessionStore.save`."""
         check_ttl(ttl)
-        self._write(self._replace, key, state, ttl, append, truncate)
+        self._write(self._replace, key, state, ttl, append, truncate, server)
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""
@@ -127,6 +130,33 @@ class LMDBStore:
             txn.delete(session)
         self._seen.forget()
 
+    def scan(self, cursor: str = "", *, count: int = SCAN_COUNT) -> ScanPage:
+        """See `SessionStore.scan`. Its first call sweeps, as no save does where all clients are silent."""
+        if not cursor:
+            self.sweep()
+        found = []
+        with self._table.transaction() as txn, txn.cursor() as entries:
+            more = entries.set_range(session_key(cursor) if cursor else SESSION)
+            for _ in range(count):
+                if not more:
+                    break
+                key = entries.key().removeprefix(SESSION).decode()
+                if (session := self._open_session(key, entries.value())) is not None:
+                    found.append(session)
+                more = entries.next()
+            following = entries.key().removeprefix(SESSION).decode() if more else ""
+        return ScanPage(found, following)
+
+    def _open_session(self, key: str, data: bytes) -> OpenSession | None:
+        """What a record tells of an open session; one that is damaged has no connection that could go on."""
+        try:
+            record, expires = decode_record(key, data)
+        except SessionDataError:
+            return None
+        if record.closed or expires <= self._clock():
+            return None
+        return OpenSession(key, record.server, record.opened, record.saved)
+
     def sweep(self) -> int:
         """Removes some of the sessions whose time is over, and readers whose process is gone.
 
@@ -157,11 +187,11 @@ class LMDBStore:
                 raise
             change(*args)
 
-    def _replace(self, key: str, state: bytes, ttl: float, append: bytes, truncate: bool) -> None:
+    def _replace(self, key: str, state: bytes, ttl: float, append: bytes, truncate: bool, server: str) -> None:
         session = session_key(key)
         try:
             with self._table.begin(write=True) as txn:
-                record = self._live(key, txn.get(session))
+                record = known = self._live(key, txn.get(session))
                 if record is None or truncate:
                     if not truncate:
                         self._seen.check(key, 0)
@@ -174,7 +204,11 @@ class LMDBStore:
                 if append:
                     txn.put(chunk_key(session, index), append)
                     size, index = size + len(append), index + 1
-                txn.put(session, encode_record(Record(state, size, 0, index), self._clock() + ttl))
+                now = self._clock()
+                opened = known.opened if known and not known.closed else now
+                server = server or (known.server if known else "")
+                renewed = Record(state, size, 0, index, server=server, opened=opened, saved=now)
+                txn.put(session, encode_record(renewed, now + ttl))
         except FAILURES as error:
             raise self._table.failed(error) from error
         self._seen.saved(key, size)

@@ -34,6 +34,9 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unkn
             of an old chunk can never hit a new one.
         closed: the session is a tombstone.
         chunks_expire: when the store drops the first of the chunks, in seconds since the epoch; 0 where it drops none.
+        server: the name of the connection's server.
+        opened: when the session was saved first, in seconds since the epoch.
+        saved: the same of the last time.
     """
 
     state: bytes
@@ -42,6 +45,9 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unkn
     next_chunk: int = 0
     closed: bool = False
     chunks_expire: float = 0.0
+    server: str = ""
+    opened: float = 0.0
+    saved: float = 0.0
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -1,8 +1,8 @@
 """Sessions in Redis or Valkey: shared, inspectable with redis-cli, one round trip per call.
 
-A session is a hash `rr-tcp:{uuid}` (format, state, checksum, closed, bulk_size) and, with bulk data, a string
-`rr-tcp:{uuid}:bulk` that grows by APPEND. The braces are a hash tag: both are in one slot of a Redis Cluster, and the
-sessions of different connections are spread over its masters.
+A session is a hash `rr-tcp:{uuid}` (format, state, checksum, closed, bulk_size, server, opened, saved) and, with bulk
+data, a string `rr-tcp:{uuid}:bulk` that grows by APPEND. The braces are a hash tag: both are in one slot of a Redis
+Cluster, and the sessions of different connections are spread over its masters.
 
 Every writing call is one MULTI/EXEC: Redis runs it as a whole or, when its connection broke before EXEC, not at all.
 No call is retried: one that timed out may have been applied, and an APPEND must not happen twice. Run Redis with
@@ -11,13 +11,15 @@ No call is retried: one that timed out may have been applied, and an APPEND must
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from zlib import crc32
 
 from rr_tcp.errors import RedisCallError, RedisFullError, RedisLineError, SessionDataError, SessionStoreError
 from rr_tcp.redis_client import RedisClient
-from rr_tcp.sessions import BULK_PIECE, StoredSession, check_ttl
+from rr_tcp.sessions import BULK_PIECE, SCAN_COUNT, OpenSession, ScanPage, StoredSession, check_ttl
 from rr_tcp.stores.record import FORMAT, SeenBulk, check_key, check_store, no_session, wrong_bulk
 
 KEY_PREFIX: Final = "rr-tcp:"
@@ -26,6 +28,8 @@ SOCKET_TIMEOUT: Final = 1.0
 """Seconds that a read or a write on the socket may take; well under the pool's exec_ttl."""
 
 _FIELDS: Final = ("format", "state", "checksum", "closed", "bulk_size")
+
+_SCANNED: Final = ("closed", "server", "opened", "saved")
 
 
 class _FullError(SessionStoreError):
@@ -37,10 +41,12 @@ class RedisStore:
 
     Args:
         client: the line to it, with `SOCKET_TIMEOUT`.
+        clock: seconds since the epoch, the same for all processes.
     """
 
-    def __init__(self, client: RedisClient) -> None:
+    def __init__(self, client: RedisClient, *, clock: Callable[[], float] = time.time) -> None:
         self._client = client
+        self._clock = clock
         self._seen = SeenBulk()
 
     def check(self) -> None:
@@ -58,7 +64,9 @@ class RedisStore:
         self._seen.loaded(key, session.bulk_size)
         return session
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
         """See `SessionStore.save`."""
         check_key(key)
         check_ttl(ttl)
@@ -68,7 +76,7 @@ class RedisStore:
             commands = [("HSET", hash_key, "bulk_size", len(append)), ("DEL", bulk_key)]
         commands += [
             ("APPEND", bulk_key, append) if append else ("STRLEN", bulk_key),
-            ("HSET", hash_key, *_encode(state, closed=False)),
+            ("HSET", hash_key, *_encode(state, closed=False), *self._times(server)),
             *_expire(ttl, bulk_key, hash_key),
         ]
         replies = self._execute(key, commands)
@@ -128,14 +136,31 @@ class RedisStore:
         self._execute(key, [("DEL", _hash_key(key), _bulk_key(key))])
         self._seen.forget()
 
+    def scan(self, cursor: str = "", *, count: int = SCAN_COUNT) -> ScanPage:
+        """See `SessionStore.scan`. Redis looks at so many of its keys, whosever they are: give sessions a database."""
+        with self._errors():
+            following, found = self._client.scan_hashes(cursor, match=_hash_key("*"), count=count, fields=_SCANNED)
+        sessions = [_open_session(name[len(KEY_PREFIX) + 1 : -1], *fields) for name, fields in found]
+        return ScanPage(list(filter(None, sessions)), following)
+
     def close(self) -> None:
         """See `SessionStore.close`."""
         self._client.close()
 
+    def _times(self, server: str) -> tuple[str | float, ...]:
+        """Fields that a save sets beside the session's: with the first one those that stay."""
+        now = self._clock()
+        return ("saved", now, "server", server, "opened", now) if server else ("saved", now)
+
     def _execute(self, key: str, commands: list[tuple[Any, ...]]) -> list[Any]:
         """Runs commands on a session's keys as one transaction in one round trip; their replies."""
-        try:
+        with self._errors():
             return self._client.run(*commands, key=_hash_key(key))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except RedisLineError as error:
             raise SessionStoreError(
                 f"the session store, {self._client.name}, cannot be used: {str(error).rstrip('.')}. Is the server "
@@ -161,6 +186,14 @@ class RedisStore:
 
 def _hash_key(key: str) -> str:
     return f"{KEY_PREFIX}{{{key}}}"
+
+
+def _open_session(
+    key: str, closed: bytes | None, server: bytes | None, opened: bytes | None, saved: bytes | None
+) -> OpenSession | None:
+    if closed != b"0":
+        return None
+    return OpenSession(key, (server or b"").decode(), float(opened or 0), float(saved or 0))
 
 
 def _bulk_key(key: str) -> str:

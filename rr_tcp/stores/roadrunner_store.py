@@ -20,12 +20,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
-from rr_tcp.errors import CodecError, RPCError, SessionDataError, SessionStoreError
+from rr_tcp.errors import CodecError, RPCError, ScanUnsupportedError, SessionDataError, SessionStoreError
 from rr_tcp.plugins.kv import KV
 from rr_tcp.rpc import RPC
-from rr_tcp.sessions import StoredSession, check_ttl
+from rr_tcp.sessions import SCAN_COUNT, StoredSession, check_ttl
 from rr_tcp.stores.record import (
     Record,
     SeenBulk,
@@ -79,8 +79,14 @@ class RoadRunnerStore:
         self._seen.loaded(key, record.bulk_size if record else 0)
         return StoredSession(record.state, record.bulk_size, record.closed) if record else None
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
-        """See `SessionStore.save`. One call right after a `load` of the same key; else the record is read first."""
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
+        """See `SessionStore.save`. One call right after a `load` of the same key; else the record is read first.
+
+        The server's name is not kept: only a scan asks for it.
+        """
+        del server
         check_key(key)
         check_ttl(ttl)
         old = self._live(self._take(key)) or Record(b"")
@@ -143,6 +149,15 @@ class RoadRunnerStore:
         """See `SessionStore.delete`. Chunks of a damaged session go with their time to live."""
         check_key(key)
         self._delete([_record_key(key), *_chunk_keys(key, self._take_any(key))])
+
+    def scan(self, cursor: str = "", *, count: int = SCAN_COUNT) -> NoReturn:
+        """RoadRunner KV has no call that lists keys: raises `ScanUnsupportedError`."""
+        del cursor, count
+        raise ScanUnsupportedError(
+            f"the session store, RoadRunner KV {self._storage!r}, cannot list its sessions: nobody can tell which "
+            "connections are idle. They stay open until they close themselves; their sessions are forgotten after "
+            "the time to live. For limits of idle time and age use SESSION_STORE=lmdb://... or redis://..."
+        )
 
     def close(self) -> None:
         """See `SessionStore.close`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
-from rr_tcp.sessions import BULK_PIECE, StoredSession, check_ttl
+from rr_tcp.sessions import BULK_PIECE, SCAN_COUNT, OpenSession, ScanPage, StoredSession, check_ttl
 
 SWEEP_EVERY: Final = 256
 """Writing calls between two sweeps, which drop the sessions and tombstones whose time is over."""
@@ -20,6 +20,9 @@ class _Entry:
     bulk: bytes
     closed: bool
     expires: float
+    server: str = ""
+    opened: float = 0.0
+    saved: float = 0.0
 
 
 class MemorySessionStore:
@@ -41,7 +44,9 @@ class MemorySessionStore:
         self._loaded = key, len(entry.bulk) if entry else 0
         return StoredSession(entry.state, len(entry.bulk), entry.closed) if entry else None
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
         """See `SessionStore.save`."""
         check_ttl(ttl)
         entry = self._live(key)
@@ -50,7 +55,20 @@ class MemorySessionStore:
             raise SessionStoreError(f"the time of session {key} was over while its event was handled")
         bulk += append
         self._loaded = (key, len(bulk)) if self._loaded[0] == key else ("", 0)
-        self._put(key, _Entry(state, bulk, closed=False, expires=self._clock() + ttl))
+        now = self._clock()
+        known = None if entry is None or entry.closed else entry
+        self._put(
+            key,
+            _Entry(
+                state,
+                bulk,
+                closed=False,
+                expires=now + ttl,
+                server=server or (known.server if known else ""),
+                opened=known.opened if known else now,
+                saved=now,
+            ),
+        )
 
     def read_bulk(self, key: str) -> bytes:
         """See `SessionStore.read_bulk`."""
@@ -74,6 +92,13 @@ class MemorySessionStore:
         """See `SessionStore.delete`."""
         self._loaded = "", 0
         self._entries.pop(key, None)
+
+    def scan(self, cursor: str = "", *, count: int = SCAN_COUNT) -> ScanPage:
+        """See `SessionStore.scan`. Times are those of the store's clock."""
+        keys = sorted(key for key in self._entries if key >= cursor)
+        live = [(key, entry) for key in keys[:count] if (entry := self._live(key)) and not entry.closed]
+        sessions = [OpenSession(key, entry.server, entry.opened, entry.saved) for key, entry in live]
+        return ScanPage(sessions, keys[count] if len(keys) > count else "")
 
     def check(self) -> None:
         """It always works."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from rr_tcp.errors import SessionStoreError
-from rr_tcp.sessions import SessionStore, StoredSession
+from rr_tcp.sessions import SCAN_COUNT, ScanPage, SessionStore, StoredSession
 from services.smtp import MailEnvelope, MailInfo, MailStoreError
 from services.smtp.mailstore import MailSink
 
@@ -70,10 +70,12 @@ class FaultySessions:
         self._at(Point.LOADED)
         return stored
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
         """See `SessionStore.save`."""
         self._at(Point.SAVE)
-        self._inner.save(key, state, ttl=ttl, append=append, truncate=truncate)
+        self._inner.save(key, state, ttl=ttl, append=append, truncate=truncate, server=server)
         self._at(Point.SAVED)
 
     def iter_bulk(self, key: str) -> Iterator[bytes]:
@@ -95,6 +97,10 @@ class FaultySessions:
     def delete(self, key: str) -> None:
         """See `SessionStore.delete`."""
         self._inner.delete(key)
+
+    def scan(self, cursor: str = "", *, count: int = SCAN_COUNT) -> ScanPage:
+        """See `SessionStore.scan`."""
+        return self._inner.scan(cursor, count=count)
 
     def close(self) -> None:
         """The inner store belongs to who made it."""

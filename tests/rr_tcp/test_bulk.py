@@ -49,9 +49,11 @@ class WatchedStore(MemorySessionStore):
         super().__init__()
         self.appended: list[int] = []
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
         self.appended.append(len(append))
-        super().save(key, state, ttl=ttl, append=append, truncate=truncate)
+        super().save(key, state, ttl=ttl, append=append, truncate=truncate, server=server)
 
 
 @pytest.fixture

@@ -135,9 +135,14 @@ def test_a_service_stands_behind_the_others_in_each_file(clone: Path) -> None:
             "#MY_CHAT_PORT=9000",
             "# The longest line that my_chat answers, in bytes (make run and Compose).",
             "#MY_CHAT_MAX_LINE=65536",
+            "# When its connections are closed: seconds without an event, and from their beginning; 0 for no limit.",
+            "#MY_CHAT_IDLE_LIMIT=300",
+            "#MY_CHAT_AGE_LIMIT=86400",
         ],
         "docker-compose.yml": [
             "      MY_CHAT_MAX_LINE:",
+            "      MY_CHAT_IDLE_LIMIT:",
+            "      MY_CHAT_AGE_LIMIT:",
             '      - "${PUBLISH_HOST:-127.0.0.1}:${MY_CHAT_PORT:-9000}:9000"',
         ],
     }

@@ -11,6 +11,7 @@ import pytest
 from rr_tcp.testing import MemorySessionStore
 from rr_tcp.testing.store import SWEEP_EVERY
 from tests.rr_tcp.stores import test_contract as contract
+from tests.rr_tcp.stores import test_scan as scanning
 
 
 @dataclass
@@ -19,6 +20,9 @@ class MemoryBackend:
 
     store: MemorySessionStore
     ahead: float = 0.0
+
+    def now(self) -> float:
+        return self.ahead
 
     def lapse(self, _key: str) -> None:
         self.ahead += 4000.0
@@ -58,6 +62,11 @@ test_a_session_that_expires_while_its_event_is_handled_is_not_saved_without_its_
 test_a_session_that_expires_between_two_saves_of_its_event_is_not_saved_without_its_beginning = (
     contract.test_a_session_that_expires_between_two_saves_of_its_event_is_not_saved_without_its_beginning
 )
+test_a_scan_comes_in_pieces_and_forgets_nobody = scanning.test_a_scan_comes_in_pieces_and_forgets_nobody
+test_a_scan_tells_server_beginning_and_last_save_of_what_is_open = (
+    scanning.test_a_scan_tells_server_beginning_and_last_save_of_what_is_open
+)
+test_a_session_that_follows_a_tombstone_is_a_new_one = scanning.test_a_session_that_follows_a_tombstone_is_a_new_one
 test_a_session_that_never_was_is_none = contract.test_a_session_that_never_was_is_none
 test_a_session_without_bulk_data_has_none_to_read = contract.test_a_session_without_bulk_data_has_none_to_read
 test_a_state_is_any_bytes = contract.test_a_state_is_any_bytes

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from rr_tcp import App, Connection, LineProtocol, LineState
-from rr_tcp.renewals import MAX_KNOWN, PART, Renewals
+from rr_tcp.renewals import MAX_KNOWN, PART, Renewals, renewal_period
 from rr_tcp.stateful import StatefulRoute
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore
 
@@ -24,9 +24,11 @@ class Clock:
 class Counting(MemorySessionStore):
     saves = 0
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
         self.saves += 1
-        super().save(key, state, ttl=ttl, append=append, truncate=truncate)
+        super().save(key, state, ttl=ttl, append=append, truncate=truncate, server=server)
 
 
 class Shout(LineProtocol[LineState]):
@@ -59,7 +61,7 @@ def worker(store: Counting, clock: Clock) -> App:
     app.add("shout", Shout())
     route = app._routes["shout"]
     assert isinstance(route, StatefulRoute)
-    route._renewals = Renewals(TTL, clock)
+    route._renewals = Renewals(renewal_period(TTL, None), clock)
     return app
 
 
@@ -126,7 +128,7 @@ def test_a_worker_goes_by_its_own_saves_alone(client: ConnectionDriver, store: C
 
 
 def test_what_is_remembered_is_bounded_and_the_oldest_is_forgotten(clock: Clock) -> None:
-    renewals = Renewals(TTL, clock)
+    renewals = Renewals(PART * TTL, clock)
     assert renewals.due("first")
     for number in range(MAX_KNOWN - 1):
         assert renewals.due(f"{number}")

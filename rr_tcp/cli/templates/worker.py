@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from rr_tcp import App
 from services.sample import SampleProtocol, SampleSettings
-from workers.settings import new_app
+from workers.settings import connection_limits, new_app
 
 
 def add_to(app: App, env: Mapping[str, str]) -> None:
     """Lets the service handle the server `sample`."""
-    app.add("sample", SampleProtocol(SampleSettings.from_env(env)))
+    app.add("sample", SampleProtocol(SampleSettings.from_env(env)), limits=connection_limits(env, "sample"))
 
 
 def build_app() -> App:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rr_tcp.errors import RPCTransportError, SessionDataError, SessionStoreError
+from rr_tcp.errors import RPCTransportError, ScanUnsupportedError, SessionDataError, SessionStoreError
 from rr_tcp.plugins.kv import KV
 from rr_tcp.rpc import RPC
 from rr_tcp.sessions import StoredSession
@@ -262,3 +262,11 @@ def test_the_store_works_again_when_the_server_does(tmp_path: Path, key: str) ->
             assert store.load(key) is None
             store.save(key, b"new", ttl=TTL)
             assert store.load(key) == StoredSession(b"new")
+
+
+def test_that_it_cannot_list_its_sessions_is_said(rpc_address: str) -> None:
+    with (
+        contextlib.closing(RoadRunnerStore("sessions", rpc_address)) as store,
+        pytest.raises(ScanUnsupportedError, match="use SESSION_STORE=lmdb://"),
+    ):
+        store.scan()

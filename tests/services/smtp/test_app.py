@@ -76,9 +76,11 @@ class _WatchedStore(MemorySessionStore):
         self.appended: list[bytes] = []
         self.reads = 0
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
         self.appended += [append] if append else []
-        super().save(key, state, ttl=ttl, append=append, truncate=truncate)
+        super().save(key, state, ttl=ttl, append=append, truncate=truncate, server=server)
 
     def iter_bulk(self, key: str) -> Iterator[bytes]:
         self.reads += 1

@@ -100,11 +100,13 @@ class _CountingStore(MemorySessionStore):
     bytes_read = 0
     reads = 0
 
-    def save(self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False) -> None:
+    def save(
+        self, key: str, state: bytes, *, ttl: float, append: bytes = b"", truncate: bool = False, server: str = ""
+    ) -> None:
         self.saves += 1
         self.written += len(state) + len(append)
         self.largest_state = max(self.largest_state, len(state))
-        super().save(key, state, ttl=ttl, append=append, truncate=truncate)
+        super().save(key, state, ttl=ttl, append=append, truncate=truncate, server=server)
 
     def iter_bulk(self, key: str) -> Iterator[bytes]:
         self.reads += 1

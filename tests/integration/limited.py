@@ -1,0 +1,17 @@
+"""An App whose connections have limits, for the reaper to hold them to on the real server."""
+
+from __future__ import annotations
+
+import os
+
+from rr_tcp import App, ConnectionLimits
+from rr_tcp.stores import open_store
+from tests.integration.apps import CounterProtocol
+
+IDLE, AGE = 2.0, 8.0
+
+
+def build_app() -> App:
+    app = App(store=open_store(os.environ["SESSION_STORE"], rpc_address=os.environ["RR_RPC"]))
+    app.add("counter", CounterProtocol(), limits=ConnectionLimits(idle=IDLE, age=AGE))
+    return app

@@ -1,0 +1,31 @@
+"""Settings that all workers share: what they are when nothing is set, and what a slip is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from rr_tcp import ConfigurationError, ConnectionLimits
+from workers.settings import Settings, connection_limits
+
+
+def test_limits_are_those_of_their_server() -> None:
+    env = {"SMTP_IDLE_LIMIT": "600", "SMTP_AGE_LIMIT": "", "ECHO_AGE_LIMIT": "60"}
+    assert connection_limits(env, "smtp") == ConnectionLimits(idle=600, age=86400)
+    assert connection_limits(env, "echo") == ConnectionLimits(idle=300, age=60)
+
+
+def test_zero_is_no_limit() -> None:
+    assert connection_limits({"ECHO_IDLE_LIMIT": "0", "ECHO_AGE_LIMIT": "0"}, "echo") == ConnectionLimits()
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "five", "99999999999999999999", "\u0663", " 5"])
+@pytest.mark.parametrize("name", ["SMTP_IDLE_LIMIT", "SMTP_AGE_LIMIT"])
+def test_a_limit_that_is_none_is_refused_by_its_name(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{name} is .*give whole seconds from 1 to \d+, or 0 for none"):
+        connection_limits({name: value}, "smtp")
+
+
+@pytest.mark.parametrize("name", ["SESSION_TTL", "REAPER_INTERVAL", "REAPER_GRACE"])
+def test_a_time_that_cannot_be_none_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{name} is '0': give whole seconds from \d+ to \d+, e.g. \d+"):
+        Settings.from_env({name: "0"})
