@@ -22,6 +22,7 @@ COMMANDS = {
     "workers": "show the worker processes",
     "reset": "replace all workers, and check that they were",
     "close": "close one client's connection",
+    "watchdog": "end the server when a listener accepts no more (RoadRunner's service plugin runs this)",
     "probe": "tell by the exit code whether a service answers",
 }
 """What each command does. The command `x` is the module `rr_tcp.cli.x`."""

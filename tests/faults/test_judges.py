@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.faults import f02_hung_workers as f02
+from tests.faults import f10_file_descriptors as f10
 from tests.faults import f11_resets as f11
 from tests.faults import f12_stops as f12
 from tests.faults import f15_busy_pool as f15
@@ -94,4 +95,25 @@ def test_a_busy_pool() -> None:
 )
 def test_a_busy_pool_that_harms(busy: f15.Busy, finding: str) -> None:
     [found] = f15.judge(busy)[1]
+    assert finding in found
+
+
+EXHAUSTION = f10.Exhaustion(1, "and nobody here told it to", noticed=5.6, ended=1.3, restarted=1.9)
+
+
+def test_file_descriptors() -> None:
+    figures, findings = f10.judge(EXHAUSTION)
+    assert not findings
+    assert figures["without service, in all"] == "8.8 s"
+
+
+@pytest.mark.parametrize(
+    ("seen", "finding"),
+    [
+        (replace(EXHAUSTION, code=0), "ended with exit code 0"),
+        (replace(EXHAUSTION, output=""), "did not say that the server ended by itself"),
+    ],
+)
+def test_file_descriptors_that_nobody_minds(seen: f10.Exhaustion, finding: str) -> None:
+    [found] = f10.judge(seen)[1]
     assert finding in found

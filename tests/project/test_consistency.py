@@ -61,7 +61,7 @@ def test_each_step_of_the_grace_chain_outlasts_the_one_inside_it(name: str) -> N
 @pytest.mark.parametrize("name", CONFIGURATIONS[1:])
 def test_split_deployments_differ_from_the_shared_pool_in_nothing_but_their_service(name: str) -> None:
     whole, part = load(".rr.yaml"), load(name)
-    for section in ("version", "kv", "logs", "endure"):
+    for section in ("version", "service", "kv", "logs", "endure"):
         assert part[section] == whole[section]
     assert part["tcp"]["pool"] == whole["tcp"]["pool"]
     [(server, listener)] = part["tcp"]["servers"].items()
