@@ -61,8 +61,10 @@ def test_each_step_of_the_grace_chain_outlasts_the_one_inside_it(name: str) -> N
 @pytest.mark.parametrize("name", CONFIGURATIONS[1:])
 def test_split_deployments_differ_from_the_shared_pool_in_nothing_but_their_service(name: str) -> None:
     whole, part = load(".rr.yaml"), load(name)
-    for section in ("version", "service", "kv", "logs", "endure"):
+    for section in ("version", "kv", "logs", "endure"):
         assert part[section] == whole[section]
+    assert part["service"].keys() == whole["service"].keys()
+    assert part["service"]["watchdog"] == whole["service"]["watchdog"]
     assert part["tcp"]["pool"] == whole["tcp"]["pool"]
     [(server, listener)] = part["tcp"]["servers"].items()
     assert listener == whole["tcp"]["servers"][server]
