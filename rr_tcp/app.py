@@ -15,6 +15,7 @@ from rr_tcp.environment import Environment
 from rr_tcp.errors import ConfigurationError, SessionStoreError
 from rr_tcp.event_loop import finish, new_event_loop
 from rr_tcp.events import Request, TcpEvent
+from rr_tcp.json_logs import HANDLED
 from rr_tcp.limits import NO_LIMITS, ConnectionLimits
 from rr_tcp.middleware import Handle, Middleware
 from rr_tcp.process import Forks, end_child
@@ -204,12 +205,15 @@ class App:
                 request.connection_uuid,
             )
             return Response(TcpResponse.CLOSE)
+        HANDLED.request = request
         try:
             return handle(request)
         except SessionStoreError as error:  # it says all: tracebacks of a store that is down would fill the disk
             log.error("%s failed; it is closed: %s", _named(request), error)
         except Exception:  # whatever a service raises costs this connection and no other
             log.exception("%s failed; it is closed", _named(request))
+        finally:
+            HANDLED.request = None
         return self._failed(self._routes[request.server], request)
 
     def run(self, worker: Worker | None = None) -> None:

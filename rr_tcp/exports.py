@@ -29,6 +29,8 @@ from rr_tcp.errors import (
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.limits import ConnectionLimits
 from rr_tcp.line_protocol import LineProtocol, LineState
+from rr_tcp.observability import Distribution, EventMetrics, Reporter
+from rr_tcp.plugins.collectors import Counter
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, StoredSession
 from rr_tcp.stateful import StatefulProtocol
@@ -42,7 +44,10 @@ __all__ = [
     "ConfigurationError",
     "Connection",
     "ConnectionLimits",
+    "Counter",
+    "Distribution",
     "Environment",
+    "EventMetrics",
     "FrameError",
     "HandlerError",
     "HandshakeError",
@@ -55,6 +60,7 @@ __all__ = [
     "RPCTransportError",
     "RRTcpError",
     "RelayError",
+    "Reporter",
     "Request",
     "Response",
     "ResponseTooLargeError",

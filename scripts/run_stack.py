@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from rr_tcp.configuration import MAX_WORKERS
 from rr_tcp.errors import ConfigurationError, RRTcpError
 from rr_tcp.foreground import Interrupted, Signals, local_address, run_server
-from rr_tcp.logs import log_level
+from rr_tcp.logs import log_format, log_level
 from rr_tcp.probe import PROBES
 from rr_tcp.server import RoadRunnerServer, check_free
 from rr_tcp.stores import open_store
@@ -80,11 +80,13 @@ def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) ->
     for listener in listeners():
         connection_limits(env, listener.name)  # what the workers would say, as below
     log_level(env)
+    log_format(env)
     for hint in misspelt(setting_names()):
         sys.stderr.write(f"make run: {hint}\n")
     host, ports = env["LISTEN_HOST"], {listener.name: _port(env, listener.setting) for listener in listeners()}
     addresses = {listener.setting: (host, ports[listener.name]) for listener in listeners()}
     check_free({**addresses, "RPC_PORT": ("127.0.0.1", _port(env, "RPC_PORT"))}, host_setting="LISTEN_HOST")
+    check_free({"METRICS_PORT": (env["METRICS_HOST"], _port(env, "METRICS_PORT"))}, host_setting="METRICS_HOST")
     _check_session_store(settings.session_store)
     with closing(open_mail_store(smtp.mail_store)) as store:
         store.open()

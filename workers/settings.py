@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rr_tcp import App, ConfigurationError, ConnectionLimits, Environment
+from rr_tcp import App, ConfigurationError, ConnectionLimits, Environment, EventMetrics, Reporter, SessionStore
 from rr_tcp.app import SESSION_TTL
 from rr_tcp.limits import MIN_LIMIT
 from rr_tcp.reaper import GRACE, INTERVAL
+from rr_tcp.rpc import RPC
 from rr_tcp.sessions import MAX_TTL, MIN_TTL
 from rr_tcp.stores import open_store
 
@@ -41,6 +42,7 @@ class Settings:
         rpc_address: where RoadRunner's RPC server listens.
         reaper_interval: seconds between two rounds of the reaper. RoadRunner hands it on, as it does `reaper_grace`.
         reaper_grace: seconds until the reaper removes the session of a connection that never reported its end.
+        metrics: whether events, stores and mails are counted.
     """
 
     session_store: str
@@ -48,16 +50,21 @@ class Settings:
     rpc_address: str
     reaper_interval: int
     reaper_grace: int
+    metrics: bool
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Reads SESSION_STORE, SESSION_TTL, REAPER_INTERVAL, REAPER_GRACE and RoadRunner's own variables."""
+        """Reads SESSION_STORE, SESSION_TTL, REAPER_INTERVAL, REAPER_GRACE, METRICS and RoadRunner's own variables."""
+        metrics = env.get("METRICS") or "1"
+        if metrics not in {"0", "1"}:
+            raise ConfigurationError(f"METRICS is {metrics!r}: give 1 to count events and mails, 0 not to")
         return cls(
             session_store=env.get("SESSION_STORE") or default_session_store(),
             session_ttl=float(_seconds(env, "SESSION_TTL", SESSION_TTL, least=MIN_TTL)),
             rpc_address=Environment.from_env(env).rpc_address,
             reaper_interval=_seconds(env, "REAPER_INTERVAL", INTERVAL, least=1),
             reaper_grace=_seconds(env, "REAPER_GRACE", GRACE, least=1),
+            metrics=metrics == "1",
         )
 
 
@@ -85,8 +92,27 @@ def _seconds(env: Mapping[str, str], name: str, default: float, *, least: float,
     return number
 
 
-def new_app(env: Mapping[str, str]) -> App:
-    """An App without services, on the session store that the environment names."""
-    settings = Settings.from_env(env)
-    store = open_store(settings.session_store, rpc_address=settings.rpc_address)
-    return App(store=store, session_ttl=settings.session_ttl)
+class StackApp(App):
+    """An App without services, on the session store that the settings name.
+
+    Attributes:
+        reporter: takes what the services count; None where nothing is counted.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        store: SessionStore = open_store(settings.session_store, rpc_address=settings.rpc_address)
+        self.reporter = Reporter(RPC(settings.rpc_address)) if settings.metrics else None
+        metrics = EventMetrics(self.reporter) if self.reporter else None
+        super().__init__(store=metrics.around(store) if metrics else store, session_ttl=settings.session_ttl)
+        if metrics:
+            metrics.install(self)
+
+
+def reporter_of(app: App) -> Reporter | None:
+    """What a service counts on, None where nothing is counted."""
+    return app.reporter if isinstance(app, StackApp) else None
+
+
+def new_app(env: Mapping[str, str]) -> StackApp:
+    """An App without services, as the environment has it."""
+    return StackApp(Settings.from_env(env))

@@ -122,7 +122,7 @@ def running(contenders: Sequence[Contender], mail: Path, *, workers: int) -> Ite
 @contextlib.contextmanager
 def _service(contender: Contender, directory: Path, sessions: Path, workers: int) -> Iterator[Running]:
     """The stack as .rr.yaml has it."""
-    smtp, echo, rpc = free_ports(3)
+    smtp, echo, rpc, metrics = free_ports(4)
     log = directory / "rr.log"
     with contextlib.ExitStack() as stack:
         pids: list[int] = []
@@ -145,6 +145,7 @@ def _service(contender: Contender, directory: Path, sessions: Path, workers: int
             "SMTP_PORT": str(smtp),
             "ECHO_PORT": str(echo),
             "RPC_PORT": str(rpc),
+            "METRICS_PORT": str(metrics),
             "WORKERS": str(workers),
             "SESSION_STORE": session_store,
             "MAIL_STORE": mail_store,

@@ -23,6 +23,7 @@ COMMANDS = {
     "reset": "replace all workers, and check that they were",
     "close": "close one client's connection",
     "watchdog": "end the server when a listener accepts no more (RoadRunner's service plugin runs this)",
+    "exporter": "bring the pool's state to RoadRunner's metrics page (RoadRunner starts this)",
     "probe": "tell by the exit code whether a service answers",
 }
 """What each command does. The command `x` is the module `rr_tcp.cli.x`."""

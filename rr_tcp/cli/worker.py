@@ -23,6 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Takes over stdin and stdout, and only then imports the user's code, whose print() must not reach the wire."""
     worker = create_worker()
-    log_to_stderr(os.environ)
+    log_to_stderr(os.environ, started_by_server=True)
     load_app(args.app).run(worker)
     return 0

@@ -15,11 +15,12 @@ from services.smtp.auth_hooks import consult_auth
 from services.smtp.authentication import Authentication, answer_auth
 from services.smtp.delivery import Delivery
 from services.smtp.errors import HandlerFaultError, MailStoreError
-from services.smtp.events import Authenticate, BodyChunk, BodyDiscarded, Decision, Message
+from services.smtp.events import Authenticate, BodyChunk, BodyDiscarded, Decision, Message, MessageRefused
 from services.smtp.hook_calls import HookCall, consult, hook_call
 from services.smtp.hooks import HandlerSpec, Hooks
 from services.smtp.mailstore import MailSink, open_mail_store
 from services.smtp.mailstore.retaining import RetainingSink
+from services.smtp.outcomes import MailObserver, Outcomes
 from services.smtp.protocol import SmtpEngine
 from services.smtp.settings import SmtpSettings
 from services.smtp.state import SmtpState
@@ -75,6 +76,7 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         handler: an object with aiosmtpd's hooks instead of the class that the settings name.
         clock: the time in UTC.
         new_id: makes the id of a mail, unique for ever.
+        observer: is told what becomes of mails, to count them.
 
     Raises:
         ConfigurationError: the settings name a mail store, handler or authenticator that does not exist, or the handler
@@ -93,6 +95,7 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         handler: object | None = None,
         clock: Callable[[], datetime] = _now,
         new_id: Callable[[], str] = _new_id,
+        observer: MailObserver | None = None,
     ) -> None:
         self._settings = settings = settings or SmtpSettings()
         age = settings.mail_max_age
@@ -105,6 +108,7 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         self._make_hooks = _hooks_maker(settings, handler, self._authentication)
         self._clock = clock
         self._new_id = new_id
+        self._outcomes = Outcomes(observer)
 
     async def start(self) -> None:
         """Makes the handler that the settings name, in the event loop that will run its hooks.
@@ -139,6 +143,7 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
             self._store,
             limit=self._settings.limits.messages_at_once,
             clock=self._clock,
+            outcomes=self._outcomes,
             tls=self._authentication.behind_tls(connection.server),
         )
         if self._make_hooks:
@@ -181,15 +186,18 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
                         connection.append_bulk(text)
                     case BodyDiscarded():
                         connection.clear_bulk()
-                    case Message() if delivery.full:
+                    case MessageRefused(transaction, size, reply):
+                        self._outcomes.refused(connection.uuid, transaction, size, reply)
+                    case Message(transaction, size) if delivery.full:
+                        self._outcomes.refused(connection.uuid, transaction, size, replies.TOO_MANY_AT_ONCE)
                         engine.reply(replies.TOO_MANY_AT_ONCE)
                     case _ if engine.unsent > most:
                         engine.reply(replies.TOO_MANY_COMMANDS_AT_ONCE)
                     case _:
                         yield event
 
-    @staticmethod
-    def _finish(connection: Connection[SmtpState], engine: SmtpEngine) -> None:
+    def _finish(self, connection: Connection[SmtpState], engine: SmtpEngine) -> None:
+        self._outcomes.said(engine.refusals)
         connection.write(engine.data_to_send())
         if engine.closing:
             connection.close()
@@ -238,8 +246,8 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
             answer = replies.SERVER_ERROR
         answer_auth(connection, engine, event, answer)
 
-    @staticmethod
     async def _ask(
+        self,
         hooks: Hooks,
         call: HookCall,
         connection: Connection[SmtpState],
@@ -253,11 +261,17 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
             answer = await consult(hooks, call, connection.state, event, peer=connection.peer, content=content)
         except HandlerFaultError as error:
             log.error("connection %s ends (421): %s", connection.uuid, error)
+            if isinstance(event, Message):
+                self._outcomes.refused(connection.uuid, event.transaction, event.size, replies.SERVER_ERROR)
             engine.reply(replies.SERVER_ERROR)
             return
         reply = answer.reply
-        if isinstance(event, Message) and reply.positive:
-            reply = delivery.store(answer.transaction or event.transaction, (content,)) or reply
+        if isinstance(event, Message):
+            transaction = answer.transaction or event.transaction
+            if reply.positive:
+                reply = delivery.store(transaction, (content,), len(content)) or reply
+            else:
+                self._outcomes.refused(connection.uuid, transaction, event.size, reply)
         engine.reply(reply)
         if answer.fault is not None:
             log.error("connection %s ends (421): %s", connection.uuid, answer.fault)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -12,12 +11,11 @@ from rr_tcp import Connection, SessionDataError
 from services.smtp import replies
 from services.smtp.errors import MailStoreError, MailStoreFullError
 from services.smtp.events import Message
-from services.smtp.mailstore import MailEnvelope, MailInfo, MailSink
+from services.smtp.mailstore import MailEnvelope, MailSink
+from services.smtp.outcomes import Outcomes
 from services.smtp.replies import Reply
 from services.smtp.state import SmtpState, Transaction
 from services.smtp.trace import protocol_name
-
-log = logging.getLogger(__name__)
 
 EVENT_BUDGET: Final = 10.0
 """Seconds from the first mail of an event until its further ones are refused for now. With one wait for a locked store
@@ -28,14 +26,6 @@ TEXT_BUDGET: Final = 12.0
 network makes minutes of a large mail. What ends a mail can then be tried twice before `exec_ttl`."""
 
 
-def _log_stored(connection_uuid: str, info: MailInfo) -> None:
-    """The one line of every mail. `log.info` would look through the stack for this place in half of its time."""
-    if log.isEnabledFor(logging.INFO):
-        message = "connection %s: mail %s stored, %d bytes, %d recipients"
-        args = (connection_uuid, info.id, info.size, len(info.rcpt_tos))
-        log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, message, args, None, _log_stored.__name__))
-
-
 class Delivery:
     """Stores the mails of one event, and gives up early: who stores keeps a worker that other clients wait for.
 
@@ -44,6 +34,7 @@ class Delivery:
         store: where they go.
         limit: how many it may be.
         clock: the time in UTC.
+        outcomes: is told what becomes of each.
         tls: clients reach the listener through TLS only.
         monotonic: seconds that never jump.
     """
@@ -55,6 +46,7 @@ class Delivery:
         *,
         limit: int,
         clock: Callable[[], datetime],
+        outcomes: Outcomes,
         tls: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,6 +54,7 @@ class Delivery:
         self._store = store
         self._limit = limit
         self._clock = clock
+        self._outcomes = outcomes
         self._tls = tls
         self._monotonic = monotonic
         self._began: float | None = None
@@ -91,12 +84,12 @@ class Delivery:
             SessionDataError: the session store returned another text than it was given; nothing is stored.
         """
         try:
-            return self.store(message.transaction, self._text(message))
+            return self.store(message.transaction, self._text(message), message.size)
         finally:
             self._drop_text()
 
-    def store(self, transaction: Transaction, text: Iterable[bytes]) -> Reply | None:
-        """Stores a mail; what the client is told when it cannot be stored now, None when it is stored.
+    def store(self, transaction: Transaction, text: Iterable[bytes], size: int) -> Reply | None:
+        """Stores a mail of `size` bytes; what the client is told when that cannot be done now, None when it is done.
 
         After one failure in an event, and when it takes too long, the others are refused without being tried. A text
         that takes too long is given up.
@@ -105,26 +98,20 @@ class Delivery:
         if self._began is None:
             self._began = now
         if self._failed is not None:
-            return self._refuse(transaction, self._failed, "the store failed for one before it")
+            return self._refuse(transaction, size, self._failed, "the store failed for one before it")
         if now > self._began + EVENT_BUDGET:
-            return self._refuse(transaction, replies.NOT_STORED, "its event takes too long")
+            return self._refuse(transaction, size, replies.NOT_STORED, "its event takes too long")
         try:
             info = self._store.add(self._envelope(transaction), self._in_time(text, self._began + TEXT_BUDGET))
         except MailStoreError as error:
             full = isinstance(error, MailStoreFullError)
             self._failed = replies.STORE_FULL if full else replies.NOT_STORED
-            return self._refuse(transaction, self._failed, str(error))
-        _log_stored(self._connection.uuid, info)
+            return self._refuse(transaction, size, self._failed, str(error))
+        self._outcomes.accepted(self._connection.uuid, info)
         return None
 
-    def _refuse(self, transaction: Transaction, reply: Reply, reason: str) -> Reply:
-        log.error(
-            "connection %s: mail %s is refused for now (%d): %s",
-            self._connection.uuid,
-            transaction.id,
-            reply.code,
-            reason,
-        )
+    def _refuse(self, transaction: Transaction, size: int, reply: Reply, fault: str) -> Reply:
+        self._outcomes.refused(self._connection.uuid, transaction, size, reply, fault)
         return reply
 
     def _in_time(self, text: Iterable[bytes], deadline: float) -> Iterator[bytes]:

@@ -121,5 +121,20 @@ class BodyDiscarded:
     """The text so far is worth nothing, for the mail will be refused at its end. May come again; needs no answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class MessageRefused:
+    """The text of a mail has ended, and was answered: the mail is refused for what is wrong with it. Needs no answer.
+
+    Attributes:
+        transaction: the mail.
+        size: bytes of its text, as far as they were counted.
+        reply: what the client is told.
+    """
+
+    transaction: Transaction
+    size: int
+    reply: Reply
+
+
 Decision: TypeAlias = Hello | Mail | Rcpt | Message | Authenticate | Reset | Noop | Verify | Quit
-Event: TypeAlias = Decision | BodyChunk | BodyDiscarded
+Event: TypeAlias = Decision | BodyChunk | BodyDiscarded | MessageRefused

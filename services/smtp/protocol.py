@@ -41,6 +41,7 @@ from services.smtp.events import (
     Hello,
     Mail,
     Message,
+    MessageRefused,
     Noop,
     Quit,
     Rcpt,
@@ -52,7 +53,10 @@ from services.smtp.replies import Reply
 from services.smtp.settings import SmtpSettings
 from services.smtp.state import SmtpState
 
-_PIECES: Final = BodyChunk, BodyDiscarded
+_REFUSAL: Final = 400
+"""From this code on, a reply says that something was not done (RFC 5321 4.2.1)."""
+
+_PIECES: Final = BodyChunk, BodyDiscarded, MessageRefused
 """Events that need no answer. Made once: a union would be made for every event."""
 
 
@@ -64,6 +68,9 @@ class SmtpEngine:
         settings: host name and limits.
         new_id: makes the id of a mail, unique for ever.
         auth: what the listener has of AUTH.
+
+    Attributes:
+        refusals: the replies of 4xx and 5xx so far.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class SmtpEngine:
         self._commands = Commands(state, settings, new_id, auth)
         self._pending: Decision | None = None
         self._output: list[bytes] = []
+        self.refusals: list[Reply] = []
 
     @property
     def closing(self) -> bool:
@@ -190,6 +198,8 @@ class SmtpEngine:
 
     def _send(self, reply: Reply, *, closing: bool = False) -> None:
         self._output.append(reply.encode())
+        if reply.code >= _REFUSAL:
+            self.refusals.append(reply)
         self.state.closed |= closing
 
     def _has_input(self) -> bool:
@@ -208,7 +218,7 @@ class SmtpEngine:
             return BodyDiscarded()
         return BodyChunk(text) if text else None
 
-    def _end_of_text(self, body: BodyState) -> Event | None:
+    def _end_of_text(self, body: BodyState) -> Event:
         refusal = body.refusal
         transaction = self.state.mail
         if refusal is None:
@@ -216,7 +226,7 @@ class SmtpEngine:
             return Message(transaction, body.size)
         self.state.reset()
         self._send(refusal)
-        return None
+        return MessageRefused(transaction, body.size, refusal)
 
     # Commands.
 

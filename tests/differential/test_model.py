@@ -75,8 +75,8 @@ def _stores_mails_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 def _acknowledges_what_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Delivery.store
 
-    def always(self: Delivery, transaction: Transaction, text: Iterable[bytes]) -> Reply | None:
-        store(self, transaction, text)
+    def always(self: Delivery, transaction: Transaction, text: Iterable[bytes], size: int) -> Reply | None:
+        store(self, transaction, text, size)
         return None
 
     monkeypatch.setattr(Delivery, "store", always)

@@ -85,14 +85,16 @@ class NativeTarget:
     """`make run`'s program, on free ports, with stores of its own."""
 
     def __init__(self, directory: Path, env: Mapping[str, str], overrides: Sequence[str] = ()) -> None:
-        rpc_port, *ports = free_ports(1 + len(PORT_SETTINGS))
+        rpc_port, metrics_port, *ports = free_ports(2 + len(PORT_SETTINGS))
         self._ports = dict(zip(PORT_SETTINGS, ports, strict=True))
         self.smtp, self.echo = self.address("smtp"), self.address("echo")
         self.rpc_address = f"tcp://127.0.0.1:{rpc_port}"
+        self.metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
         self._env = {
             **os.environ,
             **_settings(self._ports),
             "RPC_PORT": str(rpc_port),
+            "METRICS_PORT": str(metrics_port),
             "SESSION_STORE": f"lmdb://{directory}/sessions",
             "MAIL_STORE": f"sqlite:///{directory}/mail.db",
             "ENV_FILE": os.devnull,  # not the settings of whoever runs the tests

@@ -79,5 +79,5 @@ def test_the_make_targets_that_the_readme_names_exist(target: str) -> None:
 
 
 def test_the_ports_table_names_the_defaults() -> None:
-    for port, setting in (("1025", "SMTP_PORT"), ("8889", "ECHO_PORT"), ("6001", "RPC_PORT")):
+    for port, setting in (("1025", "SMTP_PORT"), ("8889", "ECHO_PORT"), ("6001", "RPC_PORT"), ("2112", "METRICS_PORT")):
         assert re.search(rf"^\| 127\.0\.0\.1:{port} \|.*`{setting}` \|$", README, re.MULTILINE)

@@ -77,11 +77,11 @@ def run_stack(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def ports() -> dict[str, str]:
-    settings = [*PORT_SETTINGS.values(), "RPC_PORT"]
+    settings = [*PORT_SETTINGS.values(), "RPC_PORT", "METRICS_PORT"]
     return dict(zip(settings, map(str, free_ports(len(settings))), strict=True))
 
 
-@pytest.mark.parametrize("setting", ["SMTP_PORT", "ECHO_PORT", "RPC_PORT"])
+@pytest.mark.parametrize("setting", ["SMTP_PORT", "ECHO_PORT", "RPC_PORT", "METRICS_PORT"])
 def test_a_port_that_is_taken_is_named_and_nothing_starts(setting: str, ports: dict[str, str]) -> None:
     """RoadRunner itself would share it."""
     with socket.socket() as sock:

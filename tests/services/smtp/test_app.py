@@ -18,6 +18,7 @@ from services.smtp import MailEnvelope, MailInfo, MailStoreError, SmtpProtocol, 
 from services.smtp.delivery import TEXT_BUDGET, Delivery
 from services.smtp.mailstore import database
 from services.smtp.mailstore.sqlite import SqliteMailStore
+from services.smtp.outcomes import Outcomes
 from services.smtp.state import SmtpState, Transaction
 from tests.services.smtp.corpus import envelope, session
 from tests.services.smtp.harness import NOW, SETTINGS, MemoryMailStore, Service, codes
@@ -151,7 +152,7 @@ def test_after_one_failure_the_other_mails_of_the_event_do_not_wait_for_the_stor
         mails = [envelope(number) + b"text\r\n.\r\n" for number in (1, 2, 3)]
         assert codes(client.send(HELLO + b"".join(mails))) == [250, *[250, 250, 354, 451] * 3]
         assert service.store.attempts == 1
-        assert caplog.text.count("is refused for now (451)") == 3
+        assert caplog.text.count("is refused for now (451, not_stored)") == 3
         service.store.failing = None
         assert codes(client.send(mails[0])) == [250, 250, 354, 250], "the next event tries again"
 
@@ -168,9 +169,14 @@ def test_an_event_that_takes_too_long_stores_no_more(caplog: pytest.LogCaptureFi
     store = Slow()
     request = Request("192.0.2.1:1", TcpEvent.DATA, b"", "uuid", "smtp")
     delivery = Delivery(
-        Connection(request, SmtpState(), max_output=0), store, limit=20, clock=lambda: NOW, monotonic=lambda: now
+        Connection(request, SmtpState(), max_output=0),
+        store,
+        limit=20,
+        clock=lambda: NOW,
+        outcomes=Outcomes(),
+        monotonic=lambda: now,
     )
-    refusals = [delivery.store(Transaction(str(number), "a@b"), (b"",)) for number in range(4)]
+    refusals = [delivery.store(Transaction(str(number), "a@b"), (b"",), 0) for number in range(4)]
     assert refusals == [None, None, replies.NOT_STORED, replies.NOT_STORED]
     assert caplog.text.count("its event takes too long") == 2
 
@@ -189,9 +195,14 @@ def test_a_text_that_takes_too_long_is_given_up_in_the_middle(caplog: pytest.Log
     store = MemoryMailStore()
     request = Request("192.0.2.1:1", TcpEvent.DATA, b"", "uuid", "smtp")
     delivery = Delivery(
-        Connection(request, SmtpState(), max_output=0), store, limit=20, clock=lambda: NOW, monotonic=lambda: now
+        Connection(request, SmtpState(), max_output=0),
+        store,
+        limit=20,
+        clock=lambda: NOW,
+        outcomes=Outcomes(),
+        monotonic=lambda: now,
     )
-    assert delivery.store(Transaction("1", "a@b"), pieces()) == replies.NOT_STORED
+    assert delivery.store(Transaction("1", "a@b"), pieces(), 4000) == replies.NOT_STORED
     assert len(sent) == TEXT_BUDGET / 0.5 + 1
     assert "not stored within 12 s" in caplog.text
     assert not store.kept
