@@ -30,10 +30,13 @@ from tests.faults import (
     f04_troubled_redis,
     f05_cut_streams,
     f08_smuggled_mails,
+    f09_fuzzed_input,
     f10_file_descriptors,
     f11_resets,
     f12_stops,
     f15_busy_pool,
+    f16_full_redis,
+    f17_expired_sessions,
 )
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
 from tests.faults.report import CaseResult, markdown, write
@@ -48,10 +51,13 @@ FAULTS: Final[Sequence[Fault]] = (  # in order, one a line
     f04_troubled_redis.FAULT,
     f05_cut_streams.FAULT,
     f08_smuggled_mails.FAULT,
+    f09_fuzzed_input.FAULT,
     f10_file_descriptors.FAULT,
     f11_resets.FAULT,
     f12_stops.FAULT,
     f15_busy_pool.FAULT,
+    f16_full_redis.FAULT,
+    f17_expired_sessions.FAULT,
 )
 
 JOBS: Final = 2
