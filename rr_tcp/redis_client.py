@@ -27,7 +27,7 @@ from rr_tcp.redis_url import RedisPlace
 CONNECT_TIMEOUT: Final = 0.5
 """Seconds. An event waits for the store, and the worker's other connections wait with it."""
 
-REPLICA_TIMEOUT: Final = 1.0
+REPLICA_TIMEOUT: Final = 0.5
 """Seconds that a write waits for its replicas, well under any timeout of the line."""
 
 Command: TypeAlias = tuple[str | bytes | float, ...]
@@ -52,18 +52,24 @@ class RedisClient:
         settings = _settings(place, timeout)
         self._nodes: _Nodes = _Cluster(place, settings) if place.cluster else _Server(place, settings)
 
-    def run(self, *commands: Command, key: str) -> list[Any]:
+    def run(self, *commands: Command, key: str, replicas: int = 0) -> list[Any]:
         """Runs commands in one round trip, several as one transaction; their replies as the server gives them.
 
         Args:
             commands: name and arguments of each.
             key: one of their keys; of a cluster, all keys of the commands are in its slot.
+            replicas: how many replicas must have what was written.
 
         Raises:
-            RedisLineError: no answer came. The commands may or may not have been run.
+            RedisLineError: no answer came: the commands may or may not have been run. Or fewer replicas have what was
+                written after `REPLICA_TIMEOUT`: it may be lost with the server.
             RedisFullError: the server has no memory left; nothing was changed.
             RedisRefusedError: the server answered with another error.
         """
+        if replicas:
+            block = (("MULTI",), *commands, ("EXEC",))
+            written = self._written(key, lambda node: _transacted(node, (*block, _wait(replicas))), replicas)
+            return list(written[-1])
         replies: list[Any] = self._call(key, lambda node: _pipelined(node, commands, transaction=len(commands) > 1))
         return replies
 
@@ -74,23 +80,19 @@ class RedisClient:
             text: the script, in Lua.
             keys: all keys that it uses, in one slot of a cluster, as those are that it makes up.
             args: its other arguments.
-            replicas: how many replicas must have what it wrote; where they do not within `REPLICA_TIMEOUT`, that is a
-                `RedisLineError`: it was written, and may be lost with the server.
+            replicas: as for `run`.
         """
         tail = (len(keys), *keys, *args)
         known, whole = ("EVALSHA", sha1(text.encode(), usedforsecurity=False).hexdigest(), *tail), ("EVAL", text, *tail)
-        wait = (("WAIT", replicas, round(REPLICA_TIMEOUT * 1000)),) if replicas else ()
 
         def call(node: redis.Redis) -> list[Any]:
+            wait = (_wait(replicas),) if replicas else ()
             try:
-                return _pipelined(node, (known, *wait), transaction=False)
+                return _pipelined(node, (known, *wait))
             except NoScriptError:  # it was not run
-                return _pipelined(node, (whole, *wait), transaction=False)
+                return _pipelined(node, (whole, *wait))
 
-        reply, *reached = self._call(keys[0], call)
-        if reached and reached[0] < replicas:
-            raise RedisLineError(f"{reached[0]} of {replicas} replicas have what was written")
-        return reply
+        return self._written(keys[0], call, replicas)[0] if replicas else self._call(keys[0], call)[0]
 
     def scan_hashes(
         self, cursor: str, *, match: str, count: int, fields: Sequence[str]
@@ -131,6 +133,14 @@ class RedisClient:
         """Closes all connections; the next call opens them again."""
         self._nodes.close()
 
+    def _written(self, key: str, call: Callable[[redis.Redis], list[Any]], replicas: int) -> list[Any]:
+        """What `call` replies before its WAIT, which is on the same connection: Redis knows the last write of each."""
+        replies: list[Any] = self._call(key, call)
+        reached: int = replies.pop()
+        if reached < replicas:
+            raise RedisLineError(f"{reached} of {replicas} replicas have what was written")
+        return replies
+
     def _call(self, key: str, call: Callable[[redis.Redis], Any]) -> Any:
         try:
             try:
@@ -161,7 +171,20 @@ def _translated(error: Exception) -> RedisCallError:
     return RedisLineError(reply)
 
 
-def _pipelined(node: redis.Redis, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+def _wait(replicas: int) -> Command:
+    return "WAIT", replicas, round(REPLICA_TIMEOUT * 1000)
+
+
+def _transacted(node: redis.Redis, commands: Sequence[Command]) -> list[Any]:
+    """Runs a transaction and a WAIT behind it, in which redis-py has no part; a reply that is an error is raised."""
+    replies = _pipelined(node, commands)
+    for reply in replies[-2]:
+        if isinstance(reply, redis.ResponseError):
+            raise reply
+    return replies
+
+
+def _pipelined(node: redis.Redis, commands: Sequence[Command], *, transaction: bool = False) -> list[Any]:
     with node.pipeline(transaction=transaction) as pipeline:
         queue: Callable[..., object] = pipeline.execute_command
         for command in commands:

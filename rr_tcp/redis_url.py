@@ -18,7 +18,7 @@ SCHEMES: Final = frozenset({"redis", "rediss", "redis+cluster", "rediss+cluster"
 ACCEPTED: Final = (
     "redis://[[user]:password@]host[:port][/db], the same with rediss:// for TLS, "
     "redis+cluster://[[user]:password@]host[:port][,host[:port]...] or rediss+cluster:// for a Redis Cluster; "
-    "behind it ?password_file=, ca=, cert= and key= with paths, joined by &"
+    "behind it ?password_file=, ca=, cert= and key= with paths, replicas= with a number, joined by &"
 )
 
 _URL: Final = re.compile(r"(?P<scheme>[a-z+]*)://(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?(\?(?P<query>[^#]*))?")
@@ -72,7 +72,7 @@ def parse_redis_url(url: str, unusable: Unusable) -> RedisPlace:
     """What a URL says; percent-escapes are decoded.
 
     Args:
-        url: one of `ACCEPTED`, whose scheme is one of `SCHEMES`. `replicas=1` in its query asks for as many replicas.
+        url: one of `ACCEPTED`, whose scheme is one of `SCHEMES`.
         unusable: makes the error.
 
     Raises:

@@ -65,12 +65,10 @@ def _open_lmdb(parts: SplitResult) -> CheckedSessionStore:
 
 
 def _open_redis(place: redis_url.RedisPlace) -> CheckedSessionStore:
-    if place.replicas:
-        raise _unusable("redis", "replicas= is for mail: a session waits for none, it ends with its connection")
     from rr_tcp.redis_client import RedisClient  # noqa: PLC0415 - its driver may not be installed
     from rr_tcp.stores.redis_store import SOCKET_TIMEOUT, RedisStore  # noqa: PLC0415 - as above
 
-    return RedisStore(RedisClient(place, timeout=SOCKET_TIMEOUT))
+    return RedisStore(RedisClient(place, timeout=SOCKET_TIMEOUT), replicas=place.replicas)
 
 
 def _open_roadrunner(parts: SplitResult, rpc_address: str) -> CheckedSessionStore:

@@ -42,11 +42,14 @@ class RedisStore:
     Args:
         client: the line to it, with `SOCKET_TIMEOUT`.
         clock: seconds since the epoch, the same for all processes.
+        replicas: how many replicas must have what an event changed before it is answered. Without any, a replica that
+            takes over may stand some events back, and a mail under way lack a piece that its client has sent.
     """
 
-    def __init__(self, client: RedisClient, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: RedisClient, *, clock: Callable[[], float] = time.time, replicas: int = 0) -> None:
         self._client = client
         self._clock = clock
+        self._replicas = replicas
         self._seen = SeenBulk()
 
     def check(self) -> None:
@@ -79,7 +82,7 @@ class RedisStore:
             ("HSET", hash_key, *_encode(state, closed=False), *self._times(server)),
             *_expire(ttl, bulk_key, hash_key),
         ]
-        replies = self._execute(key, commands)
+        replies = self._execute(key, commands, replicas=self._replicas)
         size, stored = (len(append), replies[2]) if truncate else replies[:2]
         if not truncate:
             self._seen.check(key, size - len(append))
@@ -124,11 +127,11 @@ class RedisStore:
         ]
         self._seen.forget()
         try:
-            self._execute(key, bury)
+            self._execute(key, bury, replicas=self._replicas)
         except _FullError:
             # With full memory a transaction is refused as a whole, and what would make room with it. Alone it is not.
             self._execute(key, [remove])
-            self._execute(key, bury)
+            self._execute(key, bury, replicas=self._replicas)
 
     def delete(self, key: str) -> None:
         """See `SessionStore.delete`. A damaged session can be deleted too."""
@@ -152,10 +155,10 @@ class RedisStore:
         now = self._clock()
         return ("saved", now, "server", server, "opened", now) if server else ("saved", now)
 
-    def _execute(self, key: str, commands: list[tuple[Any, ...]]) -> list[Any]:
+    def _execute(self, key: str, commands: list[tuple[Any, ...]], *, replicas: int = 0) -> list[Any]:
         """Runs commands on a session's keys as one transaction in one round trip; their replies."""
         with self._errors():
-            return self._client.run(*commands, key=_hash_key(key))
+            return self._client.run(*commands, key=_hash_key(key), replicas=replicas)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

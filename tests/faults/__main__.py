@@ -37,6 +37,7 @@ from tests.faults import (
     f15_busy_pool,
     f16_full_redis,
     f17_expired_sessions,
+    f19_killed_masters,
 )
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
 from tests.faults.report import CaseResult, markdown, write
@@ -58,6 +59,7 @@ FAULTS: Final[Sequence[Fault]] = (  # in order, one a line
     f15_busy_pool.FAULT,
     f16_full_redis.FAULT,
     f17_expired_sessions.FAULT,
+    f19_killed_masters.FAULT,
 )
 
 JOBS: Final = 2

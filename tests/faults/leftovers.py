@@ -14,6 +14,7 @@ import redis
 
 from rr_tcp.stores.lmdb_store import LMDBStore
 from rr_tcp.stores.lmdb_sweep import SWEEP_RECORDS, SWEEP_REMOVALS
+from rr_tcp.stores.redis_store import KEY_PREFIX
 
 _CLOCK_ROUNDING: Final = 2.0  # seconds
 
@@ -42,7 +43,11 @@ def leftovers(url: str, ttl: float) -> Leftovers:
         case "lmdb":
             return _of_lmdb(Path(urlsplit(url).path), ttl)
         case "redis":
-            return _of_redis(url, ttl)
+            client: Any = redis.Redis.from_url(url)
+            return _of_redis(client, "*", ttl)
+        case "redis+cluster":  # with its one database, in which mail is as well
+            host, port = urlsplit(url).netloc.split(",")[0].split(":")
+            return _of_redis(redis.RedisCluster(host=host, port=int(port)), f"{KEY_PREFIX}*", ttl)
         case _:  # in the memory of a server that has ended, which has no call that lists keys
             return Leftovers("ended with the server")
 
@@ -68,9 +73,8 @@ def _count_lmdb(directory: Path) -> int:
         return entries
 
 
-def _of_redis(url: str, ttl: float) -> Leftovers:
-    client: Any = redis.Redis.from_url(url)
-    keys = list(client.scan_iter(count=1000))
+def _of_redis(client: Any, pattern: str, ttl: float) -> Leftovers:
+    keys = list(client.scan_iter(pattern, count=1000))
     with client.pipeline(transaction=False) as pipeline:
         for key in keys:
             pipeline.pttl(key)

@@ -32,9 +32,11 @@ class RedisClusterServers:
 
     Attributes:
         nodes: all of them; first those that began as masters.
+        replicas: of each master.
     """
 
     nodes: Sequence[RedisServer]
+    replicas: int = 0
 
     @property
     def url(self) -> str:
@@ -62,6 +64,26 @@ class RedisClusterServers:
         slots, slot = _ask(seer, "CLUSTER", "SLOTS"), _ask(seer, "CLUSTER", "KEYSLOT", key)
         port = next(row[2][1] for row in slots if row[0] <= slot <= row[1])
         return next(node for node in self.nodes if node.port == port)
+
+    def replica_of(self, master: RedisServer) -> RedisServer:
+        """A node that replicates a master."""
+
+        def replicates(node: RedisServer) -> bool:
+            role = _ask(node, "ROLE")
+            return bool(role[0] == b"slave" and role[2] == master.port)
+
+        return next(node for node in self.nodes if node.running and replicates(node))
+
+    def replicated(self) -> bool:
+        """Whether each master has all its replicas, and they what it has."""
+        return sum(_online(node) for node in self.nodes if node.running) == MASTERS * self.replicas
+
+    def settled(self) -> bool:
+        """Whether it is whole, with all replicas; a node that loads its data is not there yet."""
+        try:
+            return self.whole() and self.replicated()
+        except redis.BusyLoadingError:
+            return False
 
     def whole(self) -> bool:
         """Whether each node that runs sees all slots served."""
@@ -101,7 +123,7 @@ def running_cluster(directory: Path, *options: str, replicas: int = 0) -> Iterat
     nodes = [
         _node(directory / str(port), port, bus, options) for port, bus in zip(ports[::2], ports[1::2], strict=True)
     ]
-    servers = RedisClusterServers(nodes)
+    servers = RedisClusterServers(nodes, replicas)
     try:
         for node in nodes:
             node.start()
@@ -109,8 +131,7 @@ def running_cluster(directory: Path, *options: str, replicas: int = 0) -> Iterat
         command = ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", str(replicas), "--cluster-yes"]
         made = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
         assert made.returncode == 0, made.stdout + made.stderr
-        wait_until(servers.whole, "a whole cluster")
-        wait_until(lambda: all(_online(node) == replicas for node in servers.masters), "the replicas")
+        wait_until(servers.settled, "a whole cluster with all replicas")
         yield servers
     finally:
         for node in nodes:

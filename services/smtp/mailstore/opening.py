@@ -11,7 +11,7 @@ from services.smtp.mailstore.interface import MailStore
 
 ACCEPTED: Final = (
     "sqlite:///relative/path.db or sqlite:////absolute/path.db, maildir:///relative/path or maildir:////absolute/path, "
-    f"{redis_url.ACCEPTED}, and replicas= with a number"
+    f"{redis_url.ACCEPTED}"
 )
 
 

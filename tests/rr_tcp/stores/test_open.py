@@ -35,11 +35,6 @@ def test_redis_is_not_connected_to_before_the_first_call(url: str, name: str) ->
         assert store._client.name == name
 
 
-def test_sessions_wait_for_no_replica() -> None:
-    with pytest.raises(ConfigurationError, match="replicas= is for mail"):
-        open_store("redis+cluster://host?replicas=1")
-
-
 def test_rrkv() -> None:
     with contextlib.closing(open_store("rrkv://sessions", rpc_address="unix:///run/rr.sock")) as store:
         assert isinstance(store, RoadRunnerStore)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from rr_tcp.errors import SessionStoreError
+from rr_tcp.errors import SessionDataError, SessionStoreError
 from rr_tcp.redis_client import CONNECT_TIMEOUT
 from rr_tcp.sessions import StoredSession
 from rr_tcp.stores import CheckedSessionStore, open_store
@@ -143,6 +143,50 @@ def test_a_slot_that_moved_is_found_and_nothing_is_applied_twice(own_cluster: Re
         store.save(key, b"after", ttl=TTL, append=b"!")
         assert store.load(key) == StoredSession(b"after", 5)
         assert store.read_bulk(key) == b"bulk!"
+
+
+def test_with_replicas_an_event_counts_only_when_a_replica_has_it(tmp_path: Path, key: str) -> None:
+    """So a replica that takes over has all that clients were answered: else a mail under way could lack a piece."""
+    with (
+        running_cluster(tmp_path, replicas=1) as servers,
+        contextlib.closing(open_store(f"{servers.url}/?replicas=1")) as store,
+    ):
+        store.save(key, b"state", ttl=TTL, append=b"bulk")
+        store.save(key, b"state", ttl=TTL, append=b"more", truncate=True)
+        master = servers.master_of(stored_key(key))
+        replica = servers.replica_of(master)
+        replica.stop()
+        with pytest.raises(SessionStoreError, match="0 of 1 replicas"):
+            store.save(key, b"unsafe", ttl=TTL)
+        replica.start()
+        wait_until(lambda: ask(master, "WAIT", 1, 100) == 1, "the replica's connection")
+        store.save(key, b"last", ttl=TTL, append=b"bulk", truncate=True)
+        master.stop()
+
+        def loaded() -> bool:
+            with contextlib.suppress(SessionStoreError):
+                return store.load(key) == StoredSession(b"last", 4) and store.read_bulk(key) == b"bulk"
+            return False
+
+        wait_until(loaded, "the replica as master")
+        master.start()
+        wait_until(servers.settled, "the replicas")
+        store.end(key, ttl=TTL, state=b"over")
+        assert store.load(key) == StoredSession(b"over", closed=True)
+
+
+def test_with_replicas_an_error_in_a_transaction_is_one_all_the_same(tmp_path: Path, key: str) -> None:
+    with (
+        running_cluster(tmp_path, replicas=1) as servers,
+        contextlib.closing(open_store(f"{servers.url}/?replicas=1")) as store,
+    ):
+        master = servers.master_of(stored_key(key))
+        ask(master, "RPUSH", f"{stored_key(key)}:bulk", "a list")
+        with pytest.raises(SessionDataError, match="of another type"):
+            store.save(key, b"state", ttl=TTL, append=b"bulk")
+        ask(master, "CONFIG", "SET", "maxmemory", 1)
+        with pytest.raises(SessionStoreError, match="is full"):
+            store.save(key, b"state", ttl=TTL, append=b"bulk")
 
 
 def test_a_replica_takes_over(tmp_path: Path, key: str) -> None:

@@ -150,7 +150,7 @@ def test_a_mail_counts_only_when_a_replica_has_it_and_is_there_after_a_failover(
     ):
         add(store, 0)
         master = servers.master_of(PREFIX)
-        replica = _replica_of(servers, master)
+        replica = servers.replica_of(master)
         replica.stop()
         with pytest.raises(MailStoreError, match="0 of 1 replicas"):
             add(store, 1)
@@ -165,11 +165,3 @@ def test_a_mail_counts_only_when_a_replica_has_it_and_is_there_after_a_failover(
             return False
 
         wait_until(taken_over, "the replica as master")
-
-
-def _replica_of(servers: RedisClusterServers, master: RedisServer) -> RedisServer:
-    def serves(node: RedisServer) -> bool:
-        role = ask(node, "ROLE")
-        return bool(role[0] == b"slave" and role[2] == master.port)
-
-    return next(node for node in servers.nodes if node is not master and serves(node))
