@@ -49,7 +49,7 @@ types: .venv/.dev ## Check types (mypy --strict)
 	$(PY) -m mypy .
 
 .PHONY: unit
-unit: .venv/.dev rr redis toxiproxy audit-env ## Run the unit tests and the contract tests of the stores
+unit: .venv/.dev rr redis toxiproxy kustomize audit-env ## Run the unit tests and the contract tests of the stores
 	$(PY) -m pytest $(UNIT_TESTS) $(PYTEST_ARGS)
 
 .PHONY: integration
@@ -115,6 +115,10 @@ rr: ## Get the RoadRunner server as bin/rr
 .PHONY: redis
 redis: ## Get a redis-server for the tests
 	@scripts/get-redis >/dev/null
+
+.PHONY: kustomize
+kustomize: ## Find or build what renders deploy/kubernetes for the tests
+	@scripts/get-kustomize >/dev/null
 
 .PHONY: toxiproxy
 toxiproxy: ## Get the proxy that the faults of Redis need as bin/toxiproxy-server (needs Go)

@@ -30,6 +30,9 @@ NOT_RUN = {
     "WEBHOOK_URL=https://app.example/hook WEBHOOK_SECRET_FILE=./webhook-secret docker compose --profile webhook up": (
         _DOCKER
     ),
+    "kubectl apply -k deploy/kubernetes/overlays/production": (
+        "needs a cluster; tests/project/test_kubernetes.py renders and validates what it would get"
+    ),
     "python -m rr_tcp new weather": "writes into the clone; tests/integration/test_cli_new.py runs it in a copy",
 }
 """Each command as it stands, and the reason. A target of make that does not exist is found all the same."""
