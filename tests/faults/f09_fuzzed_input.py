@@ -31,6 +31,9 @@ MODEL, QUICK_MODEL = 60, 5
 
 CASE_LIMIT: Final = 900.0
 
+_NOISE: Final = ("INFO: ", "WARNING: Failed to find function")
+"""How the lines of a fuzzer that found something begin which say nothing of it."""
+
 _FUZZED: Final = re.compile(r"^(\w+) +([\d,]+) inputs in \d+ s, (\d+) edges, \d+ kept, nothing found$", re.MULTILINE)
 _MODELLED: Final = re.compile(r"^seed (\d+): ([\d,]+) worlds, nothing found$", re.MULTILINE)
 _HAPPENED: Final = re.compile(r"^ *([\d,]+)  (.+)$", re.MULTILINE)
@@ -105,7 +108,8 @@ def _run(arguments: Sequence[str], surroundings: Surroundings) -> tuple[int, str
                 surroundings.check()
             lines = path.read_text(errors="replace").splitlines()
             for line in lines[told:]:
-                surroundings.say(line)
+                if not line.startswith(_NOISE):
+                    surroundings.say(line)
             told = len(lines)
     finally:
         if process.poll() is None:

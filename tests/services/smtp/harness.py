@@ -16,7 +16,7 @@ from services.smtp import Limits, MailEnvelope, MailInfo, MailStoreError, SmtpPr
 from services.smtp import replies as texts
 from services.smtp.auth import NO_AUTH, AuthPolicy, Challenge, Exchange, advance
 from services.smtp.errors import RemoteProtocolError
-from services.smtp.events import Authenticate, BodyChunk, BodyDiscarded, Message
+from services.smtp.events import Authenticate, BodyChunk, BodyDiscarded, Message, MessageRefused
 from services.smtp.mailstore.pieces import Measured
 from services.smtp.protocol import SmtpEngine
 from services.smtp.state import SmtpState, Transaction
@@ -66,6 +66,8 @@ def converse(
                     text += data
                     outcome.most_kept = max(outcome.most_kept, len(text))
                 case BodyDiscarded():
+                    text = b""
+                case MessageRefused():  # its reply has been given
                     text = b""
                 case Message(transaction, size):
                     assert size == len(text)
