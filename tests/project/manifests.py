@@ -14,13 +14,17 @@ KUBERNETES: Final = "1.33.0"
 """The API whose schemas the manifests are held to."""
 
 
+METRICS: Final = "metrics"
+"""A port of RoadRunner's that is no listener of ours: nothing is probed there."""
+
+
 def problems(objects: Sequence[Object], settings: frozenset[str], ports: Mapping[str, int]) -> list[str]:
     """All that is wrong, in words.
 
     Args:
         objects: of one overlay.
         settings: names of the settings that there are.
-        ports: of the listeners, by their names.
+        ports: of the listeners and of the metrics, by their names.
     """
     found = list(_unknown_to_the_api(objects))
     for workload in _of(objects, "Deployment"):
@@ -103,7 +107,7 @@ def _wrong_ports(pod: Mapping[str, Any], ports: Mapping[str, int]) -> Iterator[s
     for container in pod["containers"]:
         for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
             asked = set(map(int, re.findall(r"127\.0\.0\.1:(\d+)", str(container.get(probe)))))
-            if asked != set(ports.values()):
+            if asked != {port for name, port in ports.items() if name != METRICS}:
                 yield f"{probe} asks {asked}, not all listeners"
 
 

@@ -18,7 +18,8 @@ from tests.support.kustomize import ROOT, Object, render
 
 OVERLAYS = sorted(path.name for path in (ROOT / "deploy/kubernetes/overlays").iterdir())
 SETTINGS = frozenset(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-PORTS = {listener.name: int(defaults()[listener.setting]) for listener in listeners()}
+LISTENERS = {listener.name: int(defaults()[listener.setting]) for listener in listeners()}
+PORTS = LISTENERS | {"metrics": int(defaults()["METRICS_PORT"])}
 
 rendered = cache(lambda overlay: render(ROOT / "deploy/kubernetes/overlays" / overlay))
 
@@ -80,6 +81,17 @@ def test_what_is_broken_is_found(harm: Callable[[list[Object]], Any], said: str)
     objects = copy.deepcopy(rendered("production"))
     harm(objects)
     assert said in "; ".join(problems(objects, SETTINGS, PORTS))
+
+
+def test_production_lets_in_what_the_base_does_and_the_edges_addresses() -> None:
+    """Its patch replaces the list as a whole."""
+    strict, wider = (the(rendered(overlay), "NetworkPolicy")["spec"]["ingress"] for overlay in OVERLAYS)
+    assert [rule["ports"] for rule in strict] == [rule["ports"] for rule in wider]
+    added = [
+        peer for one, other in zip(strict, wider, strict=True) for peer in other["from"] if peer not in one["from"]
+    ]
+    assert [list(peer) for peer in added] == [["ipBlock"]]
+    assert pod(rendered("production"))["containers"] and [{"port": "metrics"}] == strict[-1]["ports"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
