@@ -102,12 +102,13 @@ def _loose_selectors(workload: Object) -> Iterator[str]:
 
 def _wrong_ports(pod: Mapping[str, Any], ports: Mapping[str, int]) -> Iterator[str]:
     named = {port["name"]: port["containerPort"] for container in pod["containers"] for port in container["ports"]}
-    if named != dict(ports):
+    if not named.items() <= ports.items():
         yield f"the pod's ports are {named}, those of .rr.yaml are {dict(ports)}"
+    listeners = {port for name, port in named.items() if name != METRICS}
     for container in pod["containers"]:
         for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
             asked = set(map(int, re.findall(r"127\.0\.0\.1:(\d+)", str(container.get(probe)))))
-            if asked != {port for name, port in ports.items() if name != METRICS}:
+            if asked != listeners:
                 yield f"{probe} asks {asked}, not all listeners"
 
 
