@@ -7,7 +7,7 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 PY := .venv/bin/python
-UNIT_TESTS := tests/rr_tcp tests/services tests/differential tests/tools tests/project tests/fuzz tests/faults tests/bench
+UNIT_TESTS := tests/rr_tcp tests/services tests/workers tests/differential tests/tools tests/project tests/fuzz tests/faults tests/bench
 # What `make test` and `make e2e` hand to pytest, e.g. PYTEST_ARGS='-k smtp -x'
 PYTEST_ARGS ?=
 # What `make bench-sdk` and `make bench-smtp` hand to the benchmark, e.g. BENCH_ARGS='--rounds 20'
@@ -53,7 +53,7 @@ unit: .venv/.dev rr redis toxiproxy kustomize audit-env ## Run the unit tests an
 	$(PY) -m pytest $(UNIT_TESTS) $(PYTEST_ARGS)
 
 .PHONY: integration
-integration: .venv/.dev rr redis ## Run the tests against the real RoadRunner and Redis, and what the docs say
+integration: .venv/.dev rr redis haproxy ## Run the tests against the real RoadRunner and Redis, and what the docs say
 	$(PY) -m pytest tests/integration tests/packaging tests/docs $(PYTEST_ARGS)
 
 .PHONY: e2e-native
@@ -148,6 +148,10 @@ sbom-image: require-docker audit-env ## Write the bill of materials of the image
 .PHONY: audit-env
 audit-env: .venv/.dev
 	@scripts/setup-audit
+
+.PHONY: haproxy
+haproxy: ## Get a haproxy for the tests of the edge
+	@scripts/get-haproxy >/dev/null
 
 .PHONY: lock
 lock: .venv/.dev ## Resolve the dependencies anew and pin them by hash

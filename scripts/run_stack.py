@@ -23,6 +23,7 @@ from rr_tcp.server import RoadRunnerServer, check_free
 from rr_tcp.stores import open_store
 from services.env_file import environment, misspelt
 from services.smtp import MailStoreError, SmtpSettings, open_mail_store
+from workers.edge import ECHOS, SMTPS, trusted_proxies
 from workers.settings import Settings, connection_limits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,9 @@ STOP_TIMEOUT = 40.0
 
 PROTOCOLS = {"smtp": "smtp", "echo": "line"}
 """Which probe says that a service answers, by the name of its listener; for others, that it accepts connections."""
+
+BEHIND_EDGE = {SMTPS, ECHOS}
+"""Listeners that answer nobody but the edge: they are not probed, nor shown to whoever looks for a port to use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) ->
     settings, smtp, workers = Settings.from_env(env), SmtpSettings.from_env(env), _workers(env)
     for listener in listeners():
         connection_limits(env, listener.name)  # what the workers would say, as below
+    trusted_proxies(env)
     log_level(env)
     log_format(env)
     for hint in misspelt(setting_names()):
@@ -94,7 +99,8 @@ def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) ->
     server = RoadRunnerServer(
         ROOT / "bin/rr", CONFIGURATION, cwd=ROOT, env={**env, "PYTHON": _python()}, overrides=overrides
     )
-    served = ", ".join(f"{name} on {host}:{port}" for name, port in ports.items())
+    open_to_all = {name: port for name, port in ports.items() if name not in BEHIND_EDGE}
+    served = ", ".join(f"{name} on {host}:{port}" for name, port in open_to_all.items())
     ready = (
         f"ready: {served}; {workers} workers, sessions in {redacted(settings.session_store)}, mails in "
         f"{redacted(smtp.mail_store)}; Ctrl-C stops\n"
@@ -103,7 +109,8 @@ def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) ->
         server,
         signals,
         probes=[
-            partial(PROBES[PROTOCOLS.get(name, "connect")], local_address(host), port) for name, port in ports.items()
+            partial(PROBES[PROTOCOLS.get(name, "connect")], local_address(host), port)
+            for name, port in open_to_all.items()
         ],
         ready_timeout=READY_TIMEOUT,
         stop_timeout=STOP_TIMEOUT,

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 
 from rr_tcp import App
 from services.echo import EchoProtocol, EchoSettings
+from workers.edge import ECHOS, trusted_proxies
 from workers.settings import connection_limits, new_app
 
 
 def add_to(app: App, env: Mapping[str, str]) -> None:
-    """Lets the service handle the server `echo`."""
+    """Lets the service handle the servers `echo` and, behind the edge, `echos`."""
     protocol = EchoProtocol(worker=os.getpid(), settings=EchoSettings.from_env(env))
-    app.add("echo", protocol, limits=connection_limits(env, "echo"))
+    limits = connection_limits(env, "echo")
+    app.add("echo", protocol, limits=limits)
+    app.add(ECHOS, protocol, limits=limits, trusted_proxies=trusted_proxies(env))
 
 
 def build_app() -> App:

@@ -122,7 +122,7 @@ def running(contenders: Sequence[Contender], mail: Path, *, workers: int) -> Ite
 @contextlib.contextmanager
 def _service(contender: Contender, directory: Path, sessions: Path, workers: int) -> Iterator[Running]:
     """The stack as .rr.yaml has it."""
-    smtp, echo, rpc, metrics = free_ports(4)
+    smtp, echo, smtps, echos, rpc, metrics = free_ports(6)
     log = directory / "rr.log"
     with contextlib.ExitStack() as stack:
         pids: list[int] = []
@@ -144,6 +144,8 @@ def _service(contender: Contender, directory: Path, sessions: Path, workers: int
             "LISTEN_HOST": "127.0.0.1",
             "SMTP_PORT": str(smtp),
             "ECHO_PORT": str(echo),
+            "SMTPS_PORT": str(smtps),
+            "ECHOS_PORT": str(echos),
             "RPC_PORT": str(rpc),
             "METRICS_PORT": str(metrics),
             "WORKERS": str(workers),

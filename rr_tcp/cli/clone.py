@@ -97,7 +97,8 @@ def _add_listener(text: str, service: Service) -> str:
 
 
 def _add_examples(text: str, service: Service) -> str:
-    text = _after_last(text, r"^#(?!RPC_)\w+_PORT=\d+\n", f"#{service.variable_prefix}_PORT={service.port}\n")
+    # Below the services' own ports: the edge and others have ports, too.
+    text = _after_first(text, r"(?:^#\w+_PORT=\d+\n)+", f"#{service.variable_prefix}_PORT={service.port}\n")
     return (
         f"{text}\n# The longest line that {service.name} answers, in bytes (make run and Compose).\n"
         f"#{service.variable_prefix}_MAX_LINE=65536\n"
@@ -107,12 +108,12 @@ def _add_examples(text: str, service: Service) -> str:
 
 
 def _add_to_compose(text: str, service: Service) -> str:
-    # Of the container with the listeners: others have settings too.
+    # Of the container with the listeners, which is the first one: others have settings and ports too.
     settings = [f"      {service.variable_prefix}_{name}:\n" for name in SETTINGS]
-    text = _after_last(text, r"^      [A-Z][A-Z0-9_]*:\n(?=    ports:\n)", "".join(settings))
-    return _after_last(
+    text = _after_first(text, r"^      [A-Z][A-Z0-9_]*:\n(?=    ports:\n)", "".join(settings))
+    return _after_first(
         text,
-        r'^      - "\$\{PUBLISH_HOST.*\n',
+        r'^    ports:\n(?:      - "\$\{PUBLISH_HOST.*\n)+',
         f'      - "${{PUBLISH_HOST:-127.0.0.1}}:${{{service.variable_prefix}_PORT:-{service.port}}}:{service.port}"\n',
     )
 
@@ -142,6 +143,13 @@ def edited(root: Path, service: Service) -> dict[Path, str]:
                 "hand, as CONTRIBUTING.md says"
             ) from error
     return contents
+
+
+def _after_first(text: str, pattern: str, addition: str) -> str:
+    first = re.search(pattern, text, re.MULTILINE)
+    if first is None:
+        raise ValueError(f"line like {pattern}")
+    return text[: first.end()] + addition + text[first.end() :]
 
 
 def _after_last(text: str, pattern: str, addition: str) -> str:

@@ -58,6 +58,7 @@ class Authentication:
 
     def __init__(self, settings: SmtpSettings) -> None:
         self._listeners = frozenset(settings.auth_listeners)
+        self._tls = self._listeners | frozenset(settings.tls_listeners)
         self._required = settings.auth_required
         self._users = Users(Path(settings.users)) if settings.users else None
         self.authenticator = load_authenticator(settings.authenticator) if settings.authenticator else None
@@ -75,8 +76,8 @@ class Authentication:
         return bool(self._listeners)
 
     def behind_tls(self, server: str) -> bool:
-        """Whether clients reach a listener through TLS only: whether it is one with AUTH."""
-        return server in self._listeners
+        """Whether clients reach a listener through TLS only, as they do where they may authenticate."""
+        return server in self._tls
 
     def check(self, hooks: Hooks | None) -> None:
         """Says at the start what would be said to each client later.
@@ -110,7 +111,7 @@ class Authentication:
         """
         if not self.offered:
             return NO_AUTH
-        here = self.behind_tls(server)
+        here = server in self._listeners
         return AuthPolicy(self._mechanisms(hooks) if here else (), elsewhere=not here, required=self._required)
 
     def _mechanisms(self, hooks: Hooks | None) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class SmtpSettings:
         bare_newlines: what becomes of a mail with a CR or LF that is not part of CR LF.
         auth_listeners: names of RoadRunner's `tcp.servers` that clients reach through TLS only: there, and nowhere
             else, they may authenticate.
+        tls_listeners: names of those that clients reach through TLS only, whether or not they may authenticate there.
         auth_required: whether nobody sends mail without having done so, on any listener.
         users: path of the users file, see `users_file`; "" for none.
         authenticator: dotted path of aiosmtpd's `authenticator`, or of a class and its arguments; "" for none.
@@ -48,6 +49,7 @@ class SmtpSettings:
     handler: str = ""
     bare_newlines: BareNewlines = BareNewlines.REJECT
     auth_listeners: tuple[str, ...] = ()
+    tls_listeners: tuple[str, ...] = ()
     auth_required: bool = False
     users: str = ""
     authenticator: str = ""

@@ -69,12 +69,17 @@ class Project:
 
 
 @contextlib.contextmanager
-def running(project: Project) -> Iterator[Project]:
-    """The project's services, healthy, and removed with their volumes at the end."""
+def running(project: Project, *options: str) -> Iterator[Project]:
+    """The project's services, healthy, and removed with their volumes at the end.
+
+    Args:
+        project: what to run.
+        options: more for `docker compose up`.
+    """
     down = ("down", "--volumes", "--remove-orphans", "--timeout", "45")
     project.compose(*down, shown=True)  # what an earlier run that was killed left behind
     try:
-        project.compose("up", "--detach", "--build", "--wait", shown=True)
+        project.compose("up", "--detach", "--build", "--wait", *options, shown=True)
         yield project
     except BaseException:
         sys.stderr.write(project.compose("logs", "--no-color", "--tail", "200"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 _STACK = "runs in the foreground until Ctrl-C; tests/integration/test_run_stack.py runs it"
 _DOCKER = "needs Docker; `make e2e` runs the Compose stack"
+_EDGE = "needs Docker; tests/containers/test_edge.py does it, by `make e2e`"
+_OWN = "needs a certificate of yours; tests/integration/test_edge_certificate.py checks what is made of one"
 _BENCH = "measures for minutes, with a Python of the reader's choice; tests/bench runs the benchmark"
 _ITSELF = "runs these tests"
 
@@ -26,6 +28,17 @@ NOT_RUN = {
     "make lint rr": "makes the environment that these tests run in",
     ". .venv/bin/activate": "changes the shell that it is typed in",
     "docker compose up": _DOCKER,
+    "SMTP_AUTH_LISTENERS=smtps SMTP_USERS=/var/lib/mail/users docker compose --profile edge up": _DOCKER,
+    "docker compose --profile edge up": _DOCKER,
+    "docker compose --profile edge exec edge cat /var/lib/haproxy/clients/ca.crt > ca.crt": _EDGE,
+    "openssl s_client -connect localhost:465 -CAfile ca.crt -verify_return_error -quiet": _EDGE,
+    "cat fullchain.pem privkey.pem > certificates/mail.example.pem": _OWN,
+    "chown -R 99 certificates && chmod 0600 certificates/*.pem": _OWN,
+    "EDGE_CERTIFICATES=./certificates docker compose --profile edge up": _OWN,
+    "docker compose --profile edge kill -s SIGUSR2 edge": _EDGE,
+    "docker compose --profile edge exec stack python -m services.smtp passwd alice": _EDGE,
+    "SMTP_PORT=0 ECHO_PORT=0 docker compose --profile edge up --scale stack=2": _EDGE,
+    "docker compose -f docker-compose.yml -f deploy/edge/only.yml --profile edge up --scale stack=2": _DOCKER,
     "RELAY_URL=smtp://mx.example:25 docker compose --profile relay up": _DOCKER,
     "WEBHOOK_URL=https://app.example/hook WEBHOOK_SECRET_FILE=./webhook-secret docker compose --profile webhook up": (
         _DOCKER

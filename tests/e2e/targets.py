@@ -82,11 +82,15 @@ def free_ports(count: int) -> list[int]:
 
 
 class NativeTarget:
-    """`make run`'s program, on free ports, with stores of its own."""
+    """`make run`'s program, on free ports of an address of this machine, with stores of its own."""
 
     def __init__(self, directory: Path, env: Mapping[str, str], overrides: Sequence[str] = ()) -> None:
         rpc_port, metrics_port, *ports = free_ports(2 + len(PORT_SETTINGS))
-        self._ports = dict(zip(PORT_SETTINGS, ports, strict=True))
+        self._host = env.get("LISTEN_HOST", "127.0.0.1")
+        self._ports = {
+            service: int(env.get(PORT_SETTINGS[service], port))
+            for service, port in zip(PORT_SETTINGS, ports, strict=True)
+        }
         self.smtp, self.echo = self.address("smtp"), self.address("echo")
         self.rpc_address = f"tcp://127.0.0.1:{rpc_port}"
         self.metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
@@ -105,7 +109,7 @@ class NativeTarget:
         self._process: subprocess.Popen[bytes] | None = None
 
     def address(self, service: str) -> Address:
-        return Address("127.0.0.1", self._ports[service])
+        return Address(self._host, self._ports[service])
 
     def start(self) -> None:
         with self._log.open("ab") as log:

@@ -1,8 +1,12 @@
-"""AUTH on the real server: two listeners, two workers, and clients that log in."""
+"""AUTH on the real server: two listeners, two workers, and clients that log in.
+
+The tests are the proxy of the second listener, and tell each client's address as one; test_edge.py has a real one.
+"""
 
 from __future__ import annotations
 
 import smtplib
+import socket
 from base64 import b64encode
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +25,7 @@ from tests.support.waiting import wait_until
 
 PASSWORD = "open sesame"
 NAME, SECRET = b64encode(b"alice"), b64encode(PASSWORD.encode())
+HEADER = b"PROXY TCP4 192.0.2.1 127.0.0.1 50000 465\r\n"
 MESSAGE = b64encode(f"\0alice\0{PASSWORD}".encode())
 
 
@@ -37,19 +42,31 @@ def served(serve: ServeApp, tmp_path: Path, users: Path) -> ServedApp:
         "MAIL_STORE": f"sqlite:///{tmp_path}/mail.db",
         "SMTP_USERS": str(users),
         "SMTP_AUTH_LISTENERS": "smtps",
+        "EDGE_NETWORKS": "127.0.0.1",
         "SMTP_AUTH_REQUIRED": "1",
         "LOG_LEVEL": "DEBUG",
     }
     return serve("workers.smtp:build_app", "smtp", "smtps", env=env)
 
 
+class ProxiedSMTP(smtplib.SMTP):
+    """smtplib, as it reaches the server through a proxy."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        sock = socket.create_connection((host, port), timeout)
+        sock.sendall(HEADER)
+        return sock
+
+
 def mail_program(served: ServedApp, server: str = "smtps") -> smtplib.SMTP:
-    return smtplib.SMTP("127.0.0.1", served.ports[server], timeout=TIMEOUT)
+    program = ProxiedSMTP if server == "smtps" else smtplib.SMTP
+    return program("127.0.0.1", served.ports[server], timeout=TIMEOUT)
 
 
 def raw_client(served: ServedApp) -> RawClient:
     """One that has sent EHLO."""
     raw = RawClient(Address("127.0.0.1", served.ports["smtps"]))
+    raw.send(HEADER)
     assert raw.reply()[:3] == b"220"
     assert b"250-AUTH LOGIN PLAIN\r\n" in raw.command(b"EHLO c")
     return raw

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from rr_tcp.frame import MAX_PAYLOAD
-from scripts.run_stack import STOP_TIMEOUT, defaults, listeners
+from scripts.run_stack import BEHIND_EDGE, STOP_TIMEOUT, Listener, defaults, listeners
 from services.smtp.cli.handing_on import COMMANDS
 from services.smtp.forward.consumer import GRACE
 from services.smtp.forward.settings import QueueSettings
@@ -78,17 +78,22 @@ def test_make_run_knows_every_listener_and_its_default_port() -> None:
         assert servers[listener.name]["addr"].endswith(f":${{{listener.setting}:-{defaults()[listener.setting]}}}")
 
 
-def test_compose_publishes_every_listener_on_its_default_port() -> None:
+def open_listeners() -> list[Listener]:
+    """Those that clients reach without the edge."""
+    return [listener for listener in listeners() if listener.name not in BEHIND_EDGE]
+
+
+def test_compose_publishes_every_listener_but_the_edges_on_its_default_port() -> None:
     published = [
         port.partition(":-127.0.0.1}:")[2] for port in load("docker-compose.yml")["services"]["stack"]["ports"]
     ]
-    ports = {listener.setting: defaults()[listener.setting] for listener in listeners()}
+    ports = {listener.setting: defaults()[listener.setting] for listener in open_listeners()}
     assert published == [f"${{{setting}:-{port}}}:{port}" for setting, port in ports.items()]
 
 
 def services_settings() -> list[Any]:
     """The settings of every service that has a listener: `MyChatSettings` of the package `services.my_chat`."""
-    names = [listener.name for listener in listeners()]
+    names = [listener.name for listener in open_listeners()]
     return [
         getattr(importlib.import_module(f"services.{name}"), "".join(map(str.capitalize, name.split("_"))) + "Settings")
         for name in names

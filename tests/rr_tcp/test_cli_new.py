@@ -48,6 +48,8 @@ tcp:
 #SMTP_PORT=1025
 
 #RPC_PORT=6001
+
+#EDGE_SMTPS_PORT=465
 """,
     "docker-compose.yml": """\
 services:
@@ -57,6 +59,11 @@ services:
     ports:
       - "${PUBLISH_HOST:-127.0.0.1}:${SMTP_PORT:-1025}:1025"
     volumes: ["mail:/var/lib/mail"]
+  edge:
+    environment:
+      EDGE_SETTING:
+    ports:
+      - "${PUBLISH_HOST:-127.0.0.1}:${EDGE_SMTPS_PORT:-465}:1465"
 """,
     "services/env_file.py": "",
     "workers/settings.py": "",
@@ -147,6 +154,9 @@ def test_a_service_stands_behind_the_others_in_each_file(clone: Path) -> None:
         ],
     }
     assert "\n#SMTP_PORT=1025\n#MY_CHAT_PORT=9000\n" in "\n" + (clone / ".env.example").read_text()
+    compose = (clone / "docker-compose.yml").read_text()
+    assert "      LOG_LEVEL:\n      MY_CHAT_MAX_LINE:\n" in compose
+    assert ':1025"\n      - ' in compose
 
 
 def test_it_works_from_any_directory_of_the_clone(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
