@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import traceback
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
@@ -27,7 +26,7 @@ from services.smtp.attributes import decode_attributes, encode_attributes
 from services.smtp.auth import MAX_CHALLENGES, Challenge, Exchange
 from services.smtp.authentication import Authentication
 from services.smtp.errors import HandlerFaultError
-from services.smtp.foreign import Failure, settle
+from services.smtp.foreign import Failure, settle, without_messages
 from services.smtp.hook_calls import adopt_session
 from services.smtp.hook_state import envelope_attributes, make_envelope, make_session
 from services.smtp.hooks import Hooks, HookServer
@@ -250,9 +249,8 @@ async def _explain(on_exception: Callable[..., Awaitable[object]], error: Except
 
 
 def _log_failure(what: str, error: BaseException) -> None:
-    """Says where it failed, and of foreign code's error only the type: the message may quote what the client sent."""
-    reason = str(error) if isinstance(error, HandlerFaultError) else type(error).__qualname__
-    log.error("%s failed: %s\n%s", what, reason, "".join(traceback.format_tb(error.__traceback__)))
+    """The code has the client's password."""
+    log.error("%s failed: %s", what, without_messages(error))
 
 
 def _parse(lines: list[Any]) -> Reply:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+from services.smtp.errors import HandlerFaultError
 
 T = TypeVar("T")
 
@@ -49,3 +52,20 @@ async def _caught(code: Coroutine[Any, Any, T]) -> T | Failure:
         raise
     except BaseException as error:  # noqa: BLE001 - not only `Exception`: a panic of an extension in Rust is none
         return Failure(error)
+
+
+def without_messages(error: BaseException) -> str:
+    """Of foreign code's error, for the log: the type and the place, and those of the errors that it came of.
+
+    Messages are left out, as they may quote what the code was given: a client's password, a mail's text. Those of our
+    own `HandlerFaultError` say what is wrong with the code, and stay.
+    """
+    parts: list[str] = []
+    known: set[int] = set()  # errors may be made to come of one another
+    link: BaseException | None = error
+    while link is not None and id(link) not in known:
+        known.add(id(link))
+        reason = str(link) if isinstance(link, HandlerFaultError) else type(link).__qualname__
+        parts.append("\n".join([reason, *traceback.format_tb(link.__traceback__)]).rstrip("\n"))
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return "\nwhich came of ".join(parts)

@@ -18,8 +18,8 @@ What holds for hooks (aiosmtpd 1.4.6, "Concepts: handlers"), and what differs on
 * A hook answers 2xx, 4xx or 5xx. 3xx asks the client for what is no command, and is an error of the hook.
 * The null sender is `""`, not `"<>"`.
 * A hook that raises, or returns no reply line, is asked about in `handle_exception`; without that the client gets 451
-  and the exception goes to the log only. aiosmtpd would send its text to the client. So does a hook that is cancelled
-  or calls `sys.exit`: the worker goes on.
+  and the exception goes to the log only, from `handle_DATA` without its message, which may quote the mail. aiosmtpd
+  would send its text to the client. So does a hook that is cancelled or calls `sys.exit`: the worker goes on.
 * `envelope.content` is bytes. `session.ssl` is None: TLS ends in front of RoadRunner.
 * `handle_AUTH`, methods `auth_<MECHANISM>` and the authenticator: see `auth_hooks`.
 * A handler with hooks that would never be called is refused, see `_NEVER_CALLED` and `_AUTH`.
@@ -41,7 +41,7 @@ from aiosmtpd.smtp import MISSING, Envelope, Session
 from rr_tcp import ConfigurationError
 from services.smtp import replies
 from services.smtp.errors import HandlerFaultError
-from services.smtp.foreign import Failure, settle
+from services.smtp.foreign import Failure, settle, without_messages
 from services.smtp.named import import_named, make_named
 from services.smtp.replies import Reply
 from services.smtp.settings import SmtpSettings
@@ -231,23 +231,25 @@ class Hooks:
 
     async def _failed(self, command: str, error: BaseException) -> Reply:
         if self.on_exception is None or not isinstance(error, Exception):
-            log.error("the hook %s%s failed", _PREFIX, command, exc_info=error)
+            _log_failure(command, f"the hook {_PREFIX}{command} failed", error)
             return replies.HANDLER_FAILED
         outcome = await settle(self._explain(command, self.on_exception, error))
         if not isinstance(outcome, Failure):
             return outcome
-        log.error(
-            "the hook %sexception failed, called for an error of %s%s",
-            _PREFIX,
-            _PREFIX,
-            command,
-            exc_info=outcome.error,
-        )
+        what = f"the hook {_PREFIX}exception failed, called for an error of {_PREFIX}{command}"
+        _log_failure(command, what, outcome.error)
         return replies.HANDLER_FAILED
 
     @staticmethod
     async def _explain(command: str, on_exception: Callable[..., Awaitable[object]], error: Exception) -> Reply:
         return _as_reply(command, await on_exception(error))
+
+
+def _log_failure(command: str, what: str, error: BaseException) -> None:
+    if command == "DATA":  # the code has the mail's text
+        log.error("%s: %s", what, without_messages(error))
+    else:
+        log.error("%s", what, exc_info=error)
 
 
 async def _process_message(
