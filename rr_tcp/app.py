@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from rr_tcp.access import AccessRules
+from rr_tcp.admission import Admission
 from rr_tcp.environment import Environment
 from rr_tcp.errors import ConfigurationError, SessionStoreError
 from rr_tcp.event_loop import finish, new_event_loop
@@ -70,6 +71,8 @@ class App:
         max_response: limit of the replies to one event, bytes.
         max_state: limit of a connection's encoded state, bytes.
 
+        admission: holds clients to the number of connections of stateful protocols that they may have.
+
     Attributes:
         store: as given.
         session_ttl: as given.
@@ -83,12 +86,14 @@ class App:
         *,
         store: SessionStore | None = None,
         session_ttl: float = SESSION_TTL,
+        admission: Admission | None = None,
         max_response: int = MAX_RESPONSE,
         max_state: int = MAX_STATE,
     ) -> None:
         check_ttl(session_ttl)
         self.store = store
         self.session_ttl = session_ttl
+        self._admission = admission
         self._max_response = max_response
         self._max_state = max_state
         self._routes: dict[str, _Route] = {}
@@ -128,6 +133,7 @@ class App:
             self.store,
             access=access or AccessRules(),
             limits=limits,
+            admission=self._admission,
             ttl=self.session_ttl,
             max_state=self._max_state,
             max_response=self._max_response,

@@ -1,6 +1,7 @@
 """The names that `from rr_tcp import ...` knows, and where each is defined."""
 
 from rr_tcp.access import AccessRules
+from rr_tcp.admission import Admission
 from rr_tcp.app import App
 from rr_tcp.connection import Connection
 from rr_tcp.environment import Environment
@@ -27,7 +28,7 @@ from rr_tcp.errors import (
     WorkerError,
 )
 from rr_tcp.events import Request, TcpEvent
-from rr_tcp.limits import ConnectionLimits
+from rr_tcp.limits import ClientLimits, ConnectionLimits
 from rr_tcp.line_protocol import LineProtocol, LineState
 from rr_tcp.observability import Distribution, EventMetrics, Reporter
 from rr_tcp.plugins.collectors import Counter
@@ -39,7 +40,9 @@ from rr_tcp.worker import Payload, Worker
 
 __all__ = [
     "AccessRules",
+    "Admission",
     "App",
+    "ClientLimits",
     "CodecError",
     "ConfigurationError",
     "Connection",

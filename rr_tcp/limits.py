@@ -38,3 +38,27 @@ class ConnectionLimits:
 
 
 NO_LIMITS: Final = ConnectionLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientLimits:
+    """What a client, an IPv4 address or an IPv6 /64, may have of all servers of an App together.
+
+    Attributes:
+        connections: the most open ones at a time; None for any number.
+        per_minute: the most new ones in a minute, which begins with the first one; None for any number.
+        exempt: networks in CIDR form, or addresses, that have no limits.
+
+    Raises:
+        ConfigurationError: a number is below 1.
+    """
+
+    connections: int | None = None
+    per_minute: int | None = None
+    exempt: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("connections", "per_minute"):
+            limit: int | None = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise ConfigurationError(f"a client's {name} limit is 1 or more, or none, not {limit}")

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from rr_tcp.access import AccessRules
+from rr_tcp.admission import Admission
 from rr_tcp.connection import Connection
 from rr_tcp.errors import ProxyHeaderError
 from rr_tcp.events import Request
@@ -39,6 +40,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
         trusted_proxies: who may tell an address.
         access: which clients may connect, by the address that the proxy told.
         limits: as `StatefulRoute`.
+        admission: as `StatefulRoute`, by the address that the proxy told; one that it did not tell is its own.
         ttl: as `StatefulRoute`.
         max_state: as `StatefulRoute`.
         max_response: as `StatefulRoute`.
@@ -53,6 +55,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
         trusted_proxies: AccessRules,
         access: AccessRules,
         limits: ConnectionLimits,
+        admission: Admission | None,
         ttl: float,
         max_state: int,
         max_response: int,
@@ -63,6 +66,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
             store,
             access=access,
             limits=limits,
+            admission=admission,
             ttl=ttl,
             max_state=max_state,
             max_response=max_response,
@@ -94,6 +98,9 @@ class ProxiedRoute(StatefulRoute[StateT]):
         if not self._access.allows(request.remote_host):
             self._end(request)
             return Response(TcpResponse.CLOSE)
+        if remote_addr is not None and not self._admits(request):
+            self._end(request)
+            return Response.of(self._protocol.refused_reply, close=True)
         connection = self._begin(request)
         self._call(self._protocol.connected, connection)
         if rest and not connection.closing:

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic
 
 from rr_tcp.access import AccessRules
+from rr_tcp.admission import Admission
 from rr_tcp.connection import Connection
 from rr_tcp.errors import ConfigurationError, SessionStoreError, SessionTooLargeError
-from rr_tcp.events import Request, TcpEvent
+from rr_tcp.events import Request, TcpEvent, split_remote_addr
 from rr_tcp.limits import ConnectionLimits
 from rr_tcp.process import Forks, end_child
 from rr_tcp.renewals import Renewals, renewal_period
@@ -39,6 +40,9 @@ class StatefulProtocol(Generic[StateT]):
 
     expired_reply: ClassVar[bytes] = b""
     """Sent before closing when data comes for a session whose time is over: never a silent fresh session."""
+
+    refused_reply: ClassVar[bytes] = b""
+    """Sent before closing when the client has as many connections as it may (`ClientLimits`)."""
 
     def connected(self, connection: Connection[StateT]) -> Awaitable[None] | None:
         """A client connected. Default: nothing is written, the connection is read."""
@@ -70,6 +74,7 @@ class StatefulRoute(Generic[StateT]):
         store: where sessions rest between two events.
         access: which clients may connect; the others are closed without a word.
         limits: how long connections may stay; the reaper looks after it.
+        admission: which new connections are one too many of their client; none when None.
         ttl: seconds that a session lives without an event, up to a tenth less where events do not change it.
         max_state: limit of the encoded state, bytes.
         max_response: limit of the replies to one event, bytes.
@@ -83,6 +88,7 @@ class StatefulRoute(Generic[StateT]):
         *,
         access: AccessRules,
         limits: ConnectionLimits,
+        admission: Admission | None,
         ttl: float,
         max_state: int,
         max_response: int,
@@ -96,6 +102,7 @@ class StatefulRoute(Generic[StateT]):
         self._protocol = protocol
         self._store = store
         self._access = access
+        self._admission = admission
         self._ttl = ttl
         self._max_state = max_state
         self._max_response = max_response
@@ -124,14 +131,25 @@ class StatefulRoute(Generic[StateT]):
 
     def abandon(self, request: Request) -> None:
         """Ends the session of a connection that is closed because handling it failed."""
+        self._leave(request)
         self._end(request)
 
     def _connected(self, request: Request) -> Response:
         if not self._access.allows(request.remote_host):
             return Response(TcpResponse.CLOSE)
+        if not self._admits(request):
+            return Response.of(self._protocol.refused_reply, close=True)
         connection = self._begin(request)
         self._call(self._protocol.connected, connection)
         return self._settle(connection)
+
+    def _admits(self, request: Request) -> bool:
+        return self._admission is None or self._admission.admits(request.remote_host, request.connection_uuid)
+
+    def _leave(self, request: Request | Connection[StateT]) -> None:
+        if self._admission is not None:
+            uuid = request.uuid if isinstance(request, Connection) else request.connection_uuid
+            self._admission.leaves(split_remote_addr(request.remote_addr)[0], uuid)
 
     def _expired(self) -> Response:
         return Response.of(self._protocol.expired_reply, close=True)
@@ -155,6 +173,7 @@ class StatefulRoute(Generic[StateT]):
 
     def _close(self, request: Request, stored: StoredSession) -> None:
         connection = self._restore(request, stored)
+        self._leave(connection)
         self._call(self._protocol.closed, connection)
         self._end(request, self._encode(connection))
 
@@ -186,6 +205,7 @@ class StatefulRoute(Generic[StateT]):
         The reply may be of something that was done for good, such as a mail that was stored: were it replaced by an
         error, the client would have it done again.
         """
+        self._leave(connection)
         try:
             self._call(self._protocol.closed, connection)
             self._store.end(connection.uuid, ttl=TOMBSTONE_TTL)

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rr_tcp import App, ConfigurationError, ConnectionLimits, Environment, EventMetrics, Reporter, SessionStore
+from rr_tcp import (
+    AccessRules,
+    Admission,
+    App,
+    ClientLimits,
+    ConfigurationError,
+    ConnectionLimits,
+    Environment,
+    EventMetrics,
+    Reporter,
+    SessionStore,
+)
 from rr_tcp.app import SESSION_TTL
 from rr_tcp.limits import MIN_LIMIT
 from rr_tcp.reaper import GRACE, INTERVAL
@@ -22,6 +33,9 @@ IDLE_LIMIT: Final = 300
 
 AGE_LIMIT: Final = 86400
 """Seconds. Whoever keeps a connection for a day can open another one."""
+
+_MOST: Final = 100_000
+"""Connections of one client that can be counted; a host has 65,536 ports."""
 
 _SHM = Path("/dev/shm")  # noqa: S108 - anybody may write here; the store refuses a directory that is not ours alone
 
@@ -42,6 +56,7 @@ class Settings:
         rpc_address: where RoadRunner's RPC server listens.
         reaper_interval: seconds between two rounds of the reaper. RoadRunner hands it on, as it does `reaper_grace`.
         reaper_grace: seconds until the reaper removes the session of a connection that never reported its end.
+        client_limits: how many connections a client may have; None for any number.
         metrics: whether events, stores and mails are counted.
     """
 
@@ -50,20 +65,28 @@ class Settings:
     rpc_address: str
     reaper_interval: int
     reaper_grace: int
+    client_limits: ClientLimits | None
     metrics: bool
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Reads SESSION_STORE, SESSION_TTL, REAPER_INTERVAL, REAPER_GRACE, METRICS and RoadRunner's own variables."""
+        """Reads SESSION_STORE, SESSION_TTL, METRICS, the variables REAPER_... and CLIENT_..., and RoadRunner's own."""
         metrics = env.get("METRICS") or "1"
         if metrics not in {"0", "1"}:
             raise ConfigurationError(f"METRICS is {metrics!r}: give 1 to count events and mails, 0 not to")
+        session_store, client_limits = env.get("SESSION_STORE") or default_session_store(), _client_limits(env)
+        if client_limits is not None and session_store.startswith("rrkv:"):
+            raise ConfigurationError(
+                "CLIENT_MAX_CONNECTIONS and CLIENT_MAX_PER_MINUTE need a SESSION_STORE that can count what several "
+                "workers admit, lmdb://... or redis://...; RoadRunner KV cannot: set them to 0, or use another store"
+            )
         return cls(
-            session_store=env.get("SESSION_STORE") or default_session_store(),
+            session_store=session_store,
             session_ttl=float(_seconds(env, "SESSION_TTL", SESSION_TTL, least=MIN_TTL)),
             rpc_address=Environment.from_env(env).rpc_address,
             reaper_interval=_seconds(env, "REAPER_INTERVAL", INTERVAL, least=1),
             reaper_grace=_seconds(env, "REAPER_GRACE", GRACE, least=1),
+            client_limits=client_limits,
             metrics=metrics == "1",
         )
 
@@ -78,6 +101,27 @@ def connection_limits(env: Mapping[str, str], server: str) -> ConnectionLimits:
     idle = _seconds(env, f"{server.upper()}_IDLE_LIMIT", IDLE_LIMIT, least=MIN_LIMIT, or_none=True)
     age = _seconds(env, f"{server.upper()}_AGE_LIMIT", AGE_LIMIT, least=MIN_LIMIT, or_none=True)
     return ConnectionLimits(idle=idle or None, age=age or None)
+
+
+def _client_limits(env: Mapping[str, str]) -> ClientLimits | None:
+    exempt = tuple(filter(None, map(str.strip, env.get("CLIENT_EXEMPT", "").split(","))))
+    try:
+        AccessRules(allow=exempt)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"CLIENT_EXEMPT: {error}, with commas between them") from error
+    connections = _whole(env, "CLIENT_MAX_CONNECTIONS", "the most open connections of one client")
+    per_minute = _whole(env, "CLIENT_MAX_PER_MINUTE", "the most new connections of one client in a minute")
+    if not connections and not per_minute:
+        return None
+    return ClientLimits(connections=connections or None, per_minute=per_minute or None, exempt=exempt)
+
+
+def _whole(env: Mapping[str, str], name: str, what: str) -> int:
+    """A setting that is a whole number; empty is 0."""
+    value = env.get(name) or "0"
+    if not (value.isascii() and value.isdecimal()) or int(value) > _MOST:
+        raise ConfigurationError(f"{name} is {value!r:.100}: give {what}, up to {_MOST}, e.g. 50, or 0 for any number")
+    return int(value)
 
 
 def _seconds(env: Mapping[str, str], name: str, default: float, *, least: float, or_none: bool = False) -> int:
@@ -103,7 +147,11 @@ class StackApp(App):
         store: SessionStore = open_store(settings.session_store, rpc_address=settings.rpc_address)
         self.reporter = Reporter(RPC(settings.rpc_address)) if settings.metrics else None
         metrics = EventMetrics(self.reporter) if self.reporter else None
-        super().__init__(store=metrics.around(store) if metrics else store, session_ttl=settings.session_ttl)
+        super().__init__(
+            store=metrics.around(store) if metrics else store,
+            session_ttl=settings.session_ttl,
+            admission=Admission(store, settings.client_limits) if settings.client_limits else None,
+        )
         if metrics:
             metrics.install(self)
 

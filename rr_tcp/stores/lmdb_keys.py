@@ -2,8 +2,9 @@
 
     S key               the session's record
     B key NUL index     a chunk of its bulk data; the index is big-endian, so that chunks lie in their order
+    C client            what is counted of a client
 
-Sessions stand last in the table, so a sweep over them ends where the table does.
+Clients and sessions stand last in the table, so a sweep over them ends where the table does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from rr_tcp.stores.record import check_key
 SESSION: Final = b"S"
 """First byte of a record's key; what sorts last."""
 
+CLIENT: Final = b"C"
+"""First byte of a client's key; what stands before the sessions."""
+
 _BULK: Final = b"B"
 _INDEX: Final = struct.Struct(">I")
 
@@ -29,6 +33,11 @@ def session_key(key: str) -> bytes:
     """Where the session's record is; `SessionStoreError` when some backend could not store the key."""
     check_key(key)
     return SESSION + key.encode()
+
+
+def client_key(client: str) -> bytes:
+    """Where the client's record is."""
+    return CLIENT + client.encode()
 
 
 def chunk_prefix(session: bytes) -> bytes:

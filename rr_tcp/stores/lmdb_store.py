@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVarTuple
 
+from rr_tcp.admission import Verdict
 from rr_tcp.errors import SessionDataError
 from rr_tcp.sessions import BULK_PIECE, SCAN_COUNT, OpenSession, ScanPage, StoredSession, check_ttl
+from rr_tcp.stores.lmdb_clients import LMDBClients
 from rr_tcp.stores.lmdb_keys import SESSION, chunk_key, session_key
 from rr_tcp.stores.lmdb_sweep import Sweeper, drop_bulk
 from rr_tcp.stores.lmdb_table import FAILURES, FullError, Table
@@ -51,6 +53,7 @@ class LMDBStore:
     def __init__(self, directory: Path, *, map_size: int = MAP_SIZE, clock: Callable[[], float] = time.time) -> None:
         self._table = Table(directory, map_size)
         self._sweeper = Sweeper(self._table, clock)
+        self._clients = LMDBClients(self._table, clock)
         self._clock = clock
         self._seen = SeenBulk()
         self._writes = 0
@@ -156,6 +159,14 @@ class LMDBStore:
         if record.closed or expires <= self._clock():
             return None
         return OpenSession(key, record.server, record.opened, record.saved)
+
+    def admit(self, client: str, key: str, *, connections: int | None, per_minute: int | None) -> Verdict:
+        """See `ClientStore.admit`."""
+        return self._clients.admit(client, key, connections=connections, per_minute=per_minute)
+
+    def leave(self, client: str, key: str) -> None:
+        """See `ClientStore.leave`."""
+        self._clients.leave(client, key)
 
     def sweep(self) -> int:
         """Removes some of the sessions whose time is over, and readers whose process is gone.

@@ -1,4 +1,4 @@
-"""Removes from a session store on LMDB the sessions whose time is over, a bounded piece at a time."""
+"""Removes from a session store on LMDB the sessions and clients whose time is over, a bounded piece at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import lmdb
 
-from rr_tcp.stores.lmdb_keys import SESSION, chunk_prefix
+from rr_tcp.stores.lmdb_keys import CLIENT, chunk_prefix
 from rr_tcp.stores.lmdb_table import Table
 from rr_tcp.stores.record import expiry_of
 
@@ -22,7 +22,7 @@ SWEEP_PIECE: Final = 256
 
 
 class Sweeper:
-    """Goes round the sessions of a table.
+    """Goes round the sessions of a table, and the clients before them.
 
     Args:
         table: the store's.
@@ -32,7 +32,7 @@ class Sweeper:
     def __init__(self, table: Table, clock: Callable[[], float]) -> None:
         self._table = table
         self._clock = clock
-        self._next = SESSION
+        self._next = CLIENT
 
     def sweep(self) -> int:
         """Removes some of the sessions that are over, from where the last call stopped; returns how many."""
@@ -56,7 +56,7 @@ class Sweeper:
                 if expiry_of(cursor.value()) <= now:
                     expired.append(cursor.key())
                 found = cursor.next()
-            self._next = cursor.key() if found else SESSION
+            self._next = cursor.key() if found else CLIENT
         return expired
 
     def _remove_some(self, sessions: list[bytes], room: int) -> int:

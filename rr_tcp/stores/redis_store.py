@@ -17,10 +17,12 @@ from contextlib import contextmanager
 from typing import Any, Final
 from zlib import crc32
 
+from rr_tcp.admission import Verdict
 from rr_tcp.errors import RedisCallError, RedisFullError, RedisLineError, SessionDataError, SessionStoreError
 from rr_tcp.redis_client import RedisClient
 from rr_tcp.sessions import BULK_PIECE, SCAN_COUNT, OpenSession, ScanPage, StoredSession, check_ttl
 from rr_tcp.stores.record import FORMAT, SeenBulk, check_key, check_store, no_session, wrong_bulk
+from rr_tcp.stores.redis_clients import RedisClients
 
 KEY_PREFIX: Final = "rr-tcp:"
 
@@ -51,6 +53,7 @@ class RedisStore:
         self._clock = clock
         self._replicas = replicas
         self._seen = SeenBulk()
+        self._clients = RedisClients(client, clock, self._is_open)
 
     def check(self) -> None:
         """`SessionStoreError` unless sessions can be written and read now."""
@@ -145,6 +148,20 @@ class RedisStore:
             following, found = self._client.scan_hashes(cursor, match=_hash_key("*"), count=count, fields=_SCANNED)
         sessions = [_open_session(name[len(KEY_PREFIX) + 1 : -1], *fields) for name, fields in found]
         return ScanPage(list(filter(None, sessions)), following)
+
+    def admit(self, client: str, key: str, *, connections: int | None, per_minute: int | None) -> Verdict:
+        """See `ClientStore.admit`."""
+        with self._errors():
+            return self._clients.admit(client, key, connections=connections, per_minute=per_minute)
+
+    def leave(self, client: str, key: str) -> None:
+        """See `ClientStore.leave`."""
+        with self._errors():
+            self._clients.leave(client, key)
+
+    def _is_open(self, key: str) -> bool:
+        (closed,) = self._client.run(("HGET", _hash_key(key), "closed"), key=_hash_key(key))
+        return bool(closed == b"0")
 
     def close(self) -> None:
         """See `SessionStore.close`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from rr_tcp.admission import ClientCount, Verdict
 from rr_tcp.errors import SessionDataError, SessionStoreError
 from rr_tcp.sessions import BULK_PIECE, SCAN_COUNT, OpenSession, ScanPage, StoredSession, check_ttl
 
@@ -35,6 +36,7 @@ class MemorySessionStore:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
+        self._clients: dict[str, ClientCount] = {}
         self._writes = 0
         self._loaded = "", 0  # the last key that was loaded, and how much bulk data it has
 
@@ -99,6 +101,22 @@ class MemorySessionStore:
         live = [(key, entry) for key in keys[:count] if (entry := self._live(key)) and not entry.closed]
         sessions = [OpenSession(key, entry.server, entry.opened, entry.saved) for key, entry in live]
         return ScanPage(sessions, keys[count] if len(keys) > count else "")
+
+    def admit(self, client: str, key: str, *, connections: int | None, per_minute: int | None) -> Verdict:
+        """See `ClientStore.admit`."""
+        count = self._clients.setdefault(client, ClientCount())
+        return count.admit(key, self._clock(), connections=connections, per_minute=per_minute, is_open=self._is_open)
+
+    def leave(self, client: str, key: str) -> None:
+        """See `ClientStore.leave`."""
+        if (count := self._clients.get(client)) is not None:
+            count.open.pop(key, None)
+            if count.expires(now := self._clock()) <= now:
+                del self._clients[client]
+
+    def _is_open(self, key: str) -> bool:
+        entry = self._live(key)
+        return entry is not None and not entry.closed
 
     def check(self) -> None:
         """It always works."""

@@ -35,6 +35,7 @@ class EchoProtocol(LineProtocol[EchoState]):
     state_type = EchoState
     error_reply = b'{"error":"internal error"}\n'
     expired_reply = b'{"error":"session expired"}\n'
+    refused_reply = b'{"error":"too many connections"}\n'
 
     def __init__(self, *, worker: int, settings: EchoSettings | None = None) -> None:
         self._worker = worker

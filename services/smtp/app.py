@@ -86,6 +86,7 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
     state_type = SmtpState
     error_reply = replies.SERVER_ERROR.encode()
     expired_reply = replies.SESSION_EXPIRED.encode()
+    refused_reply = replies.TOO_MANY_CONNECTIONS.encode()
 
     def __init__(
         self,

@@ -136,6 +136,7 @@ CANNOT_VERIFY: Final = Reply.of(252, "2.0.0", "Cannot verify the user, but will 
 GOODBYE: Final = Reply.of(221, "2.0.0", "Goodbye")
 
 SERVER_ERROR: Final = Reply.of(421, "4.3.0", "Internal error, closing the connection; try again later")
+TOO_MANY_CONNECTIONS: Final = Reply.of(421, "4.7.0", "Too many connections from your address, try again later")
 SESSION_EXPIRED: Final = Reply.of(421, "4.4.2", "The session has expired, closing the connection")
 TOO_MANY_BAD_COMMANDS: Final = Reply.of(421, "4.7.0", "Too many bad commands, closing the connection")
 TOO_MANY_MAILS: Final = Reply.of(421, "4.7.0", "Too many mails in one session, connect again for more")

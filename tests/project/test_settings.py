@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rr_tcp import ConfigurationError, ConnectionLimits
+from rr_tcp import ClientLimits, ConfigurationError, ConnectionLimits
 from workers.settings import Settings, connection_limits
 
 
@@ -29,3 +29,23 @@ def test_a_limit_that_is_none_is_refused_by_its_name(name: str, value: str) -> N
 def test_a_time_that_cannot_be_none_is_refused_by_its_name(name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{name} is '0': give whole seconds from \d+ to \d+, e.g. \d+"):
         Settings.from_env({name: "0"})
+
+
+def test_clients_have_no_limits_unless_they_are_given() -> None:
+    assert Settings.from_env({"CLIENT_EXEMPT": "10.0.0.0/8"}).client_limits is None
+    env = {"CLIENT_MAX_CONNECTIONS": "50", "CLIENT_EXEMPT": " 10.0.0.0/8, ,2001:db8::/32"}
+    assert Settings.from_env(env).client_limits == ClientLimits(connections=50, exempt=("10.0.0.0/8", "2001:db8::/32"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("CLIENT_MAX_CONNECTIONS", "-1"), ("CLIENT_MAX_PER_MINUTE", "some"), ("CLIENT_EXEMPT", "10.0.0.1/8")],
+)
+def test_limits_of_clients_that_are_none_are_refused_by_their_name(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        Settings.from_env({name: value})
+
+
+def test_limits_of_clients_need_a_store_that_can_count() -> None:
+    with pytest.raises(ConfigurationError, match="need a SESSION_STORE that can count"):
+        Settings.from_env({"CLIENT_MAX_PER_MINUTE": "1", "SESSION_STORE": "rrkv://sessions"})

@@ -26,6 +26,7 @@ class SampleProtocol(LineProtocol[SampleState]):
     state_type = SampleState
     error_reply = b"error: internal error\n"
     expired_reply = b"error: session expired\n"
+    refused_reply = b"error: too many connections\n"
 
     def __init__(self, settings: SampleSettings | None = None) -> None:
         self.max_line = (settings or SampleSettings()).max_line

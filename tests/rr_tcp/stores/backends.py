@@ -7,15 +7,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rr_tcp.errors import RPCServiceError
 from rr_tcp.plugins.kv import KV
 from rr_tcp.rpc import RPC, Codec
-from rr_tcp.stores.lmdb_keys import chunk_key, session_key
+from rr_tcp.stores.lmdb_keys import chunk_key, client_key, session_key
 from rr_tcp.stores.lmdb_store import LMDBStore
 from rr_tcp.stores.lmdb_sweep import drop_bulk
 from rr_tcp.stores.open import CheckedSessionStore, open_store
 from rr_tcp.stores.record import Record, encode_record
+from rr_tcp.stores.redis_store import RedisStore
 from rr_tcp.stores.roadrunner_store import RoadRunnerStore
 from tests.support.redis_cluster import RedisClusterServers
 from tests.support.servers import RedisServer
@@ -55,6 +57,14 @@ class Backend(ABC):
     def now(self) -> float:
         """What the store takes for the time."""
         return time.time()
+
+    def pass_time(self, client: str, seconds: float) -> None:
+        """So much time goes by for what is counted of a client."""
+        raise NotImplementedError
+
+    def client_keys(self, client: str) -> int:
+        """How many keys the store has for a client."""
+        raise NotImplementedError
 
     @abstractmethod
     def lapse(self, key: str) -> None:
@@ -125,6 +135,14 @@ class LMDBBackend(_Records):
         with self._change._table.transaction(write=True) as txn:
             txn.put(session_key(key), data)
 
+    def pass_time(self, client: str, seconds: float) -> None:  # noqa: ARG002 - time is the same for all
+        self.clock.ahead += seconds
+
+    def client_keys(self, client: str) -> int:
+        self._change.sweep()
+        with self._change._table.transaction() as txn:
+            return int(txn.get(client_key(client)) is not None)
+
     def lose_bulk(self, key: str) -> None:
         with self._change._table.transaction(write=True) as txn:
             drop_bulk(txn, session_key(key))
@@ -140,13 +158,27 @@ class LMDBBackend(_Records):
 
 class RedisBackend(Backend):
     def __init__(self, servers: RedisServer | RedisClusterServers) -> None:
-        super().__init__(servers.url, open_store(servers.url))
+        store = open_store(servers.url)
+        super().__init__(servers.url, store)
         self._servers = servers
+        self.clock = Clock()
+        assert isinstance(store, RedisStore)
+        store._clock = store._clients._clock = self.clock
 
-    def _run(self, *command: str | bytes) -> None:
+    def _run(self, *command: str | bytes) -> Any:
         with contextlib.closing(self._servers.client()) as client:
             execute: Callable[..., object] = client.execute_command
-            execute(*command)
+            return execute(*command)
+
+    def pass_time(self, client: str, seconds: float) -> None:
+        """Redis has a clock of its own, which nobody can put forward: keys expire as much earlier."""
+        self.clock.ahead += seconds
+        for key in _client_keys(client):
+            if (left := self._run("PTTL", key)) > 0:
+                self._run("PEXPIRE", key, str(max(0, left - round(seconds * 1000))))
+
+    def client_keys(self, client: str) -> int:
+        return sum(self._run("EXISTS", key) for key in _client_keys(client))
 
     def lapse(self, key: str) -> None:
         self._run("DEL", f"rr-tcp:{{{key}}}", f"rr-tcp:{{{key}}}:bulk")
@@ -171,6 +203,10 @@ class RedisBackend(Backend):
     def bytes_written(self) -> int:
         servers = [self._servers] if isinstance(self._servers, RedisServer) else self._servers.masters
         return sum(_bytes_received(server) for server in servers)
+
+
+def _client_keys(client: str) -> list[str]:
+    return [f"rr-tcp:client:{{{client}}}:{part}" for part in ("open", "minute")]
 
 
 def _bytes_received(server: RedisServer) -> int:
