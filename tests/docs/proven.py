@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.docs.blocks import ROOT
 
-PROVEN_PAGES: Final = ("docs/parity.md", "docs/aiosmtpd.md")
+PROVEN_PAGES: Final = ("docs/parity.md", "docs/aiosmtpd.md", "docs/security.md")
 
 _TEST: Final = r"`(tests/[\w/]+\.py)::(\w+)`"
 

@@ -19,6 +19,12 @@ def test_a_test_that_is_named_exists(path: str, name: str) -> None:
     assert name in functions(ROOT / path)
 
 
+def test_every_threat_that_is_defended_names_its_test() -> None:
+    table = rows("docs/security.md")
+    assert len(table) > 30
+    assert [row for row in table if not is_proof(row[-1])] == []
+
+
 def test_every_row_names_its_test() -> None:
     table = rows("docs/parity.md")
     assert len(table) > 40
