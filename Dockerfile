@@ -41,4 +41,5 @@ EXPOSE 1025 8889
 # Short, because `up --wait` waits for the first one.
 HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=3 \
     CMD python -m rr_tcp probe smtp "127.0.0.1:$SMTP_PORT" && python -m rr_tcp probe line "127.0.0.1:$ECHO_PORT"
-CMD ["rr", "serve", "-c", ".rr.yaml"]
+# All that RoadRunner says on stdout is that it starts and that it stops, as text: no line of a log of JSON.
+CMD ["sh", "-c", "if [ \"$LOG_FORMAT\" = json ]; then exec >/dev/null; fi; exec rr serve -c .rr.yaml"]

@@ -39,6 +39,7 @@ NOT_RUN = {
     "docker compose --profile edge exec stack python -m services.smtp passwd alice": _EDGE,
     "SMTP_PORT=0 ECHO_PORT=0 docker compose --profile edge up --scale stack=2": _EDGE,
     "docker compose -f docker-compose.yml -f deploy/edge/only.yml --profile edge up --scale stack=2": _DOCKER,
+    "docker compose --profile observability up": _DOCKER,
     "RELAY_URL=smtp://mx.example:25 docker compose --profile relay up": _DOCKER,
     "WEBHOOK_URL=https://app.example/hook WEBHOOK_SECRET_FILE=./webhook-secret docker compose --profile webhook up": (
         _DOCKER
