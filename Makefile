@@ -49,11 +49,11 @@ types: .venv/.dev ## Check types (mypy --strict)
 	$(PY) -m mypy .
 
 .PHONY: unit
-unit: .venv/.dev rr redis toxiproxy kustomize audit-env ## Run the unit tests and the contract tests of the stores
+unit: .venv/.dev rr redis prometheus toxiproxy kustomize audit-env ## Run the unit tests and the contract tests of the stores
 	$(PY) -m pytest $(UNIT_TESTS) $(PYTEST_ARGS)
 
 .PHONY: integration
-integration: .venv/.dev rr redis haproxy ## Run the tests against the real RoadRunner and Redis, and what the docs say
+integration: .venv/.dev rr redis haproxy prometheus ## Run the tests against the real RoadRunner and Redis, and what the docs say
 	$(PY) -m pytest tests/integration tests/packaging tests/docs $(PYTEST_ARGS)
 
 .PHONY: e2e-native
@@ -152,6 +152,10 @@ audit-env: .venv/.dev
 .PHONY: haproxy
 haproxy: ## Get a haproxy for the tests of the edge
 	@scripts/get-haproxy >/dev/null
+
+.PHONY: prometheus
+prometheus: ## Get Prometheus for the tests of metrics, alerts and dashboard
+	@scripts/get-prometheus >/dev/null
 
 .PHONY: lock
 lock: .venv/.dev ## Resolve the dependencies anew and pin them by hash
