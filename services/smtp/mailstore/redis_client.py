@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from rr_tcp import redis_client
-from rr_tcp.errors import RedisCallError, RedisFullError, RedisLineError
-from rr_tcp.redis_client import Command
-from rr_tcp.redis_url import RedisPlace
+from rr_tcp import RedisCallError, RedisFullError, RedisLineError, redis_client, redis_url
 from services.smtp.errors import MailStoreError, MailStoreFullError
 from services.smtp.mailstore.redis_scripts import PREFIX
 
@@ -27,12 +24,12 @@ class RedisClient:
         name: of the store, for messages.
     """
 
-    def __init__(self, place: RedisPlace) -> None:
+    def __init__(self, place: redis_url.RedisPlace) -> None:
         self._client = redis_client.RedisClient(place, timeout=SOCKET_TIMEOUT)
         self._replicas = place.replicas
         self.name = self._client.name
 
-    def run(self, *commands: Command) -> list[Any]:
+    def run(self, *commands: redis_client.Command) -> list[Any]:
         """Runs commands in one round trip, several as one transaction; their replies.
 
         Raises:
