@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,15 @@ def leftovers(url: str, ttl: float) -> Leftovers:
             return _of_redis(redis.RedisCluster(host=host, port=int(port)), f"{KEY_PREFIX}*", ttl)
         case _:  # in the memory of a server that has ended, which has no call that lists keys
             return Leftovers("ended with the server")
+
+
+def count_keys(url: str) -> int:
+    """How many keys a session store on LMDB or Redis has, of whatever kind."""
+    if urlsplit(url).scheme == "lmdb":
+        return _count_lmdb(Path(urlsplit(url).path))
+    client: Any = redis.Redis.from_url(url)
+    with contextlib.closing(client):
+        return int(client.dbsize())
 
 
 def _of_lmdb(directory: Path, ttl: float) -> Leftovers:
