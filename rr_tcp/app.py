@@ -23,7 +23,7 @@ from rr_tcp.process import Forks, end_child
 from rr_tcp.proxied import ProxiedRoute
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, check_ttl
-from rr_tcp.stateful import StatefulProtocol, StatefulRoute
+from rr_tcp.stateful import StatefulProtocol, StatefulRoute, UnsavedError
 from rr_tcp.stateless import FunctionRoute, Handler
 from rr_tcp.tcp_worker import TcpWorker
 from rr_tcp.worker import Worker
@@ -211,16 +211,18 @@ class App:
                 request.connection_uuid,
             )
             return Response(TcpResponse.CLOSE)
-        HANDLED.request = request
+        HANDLED.request, replies = request, b""
         try:
             return handle(request)
         except SessionStoreError as error:  # it says all: tracebacks of a store that is down would fill the disk
             log.error("%s failed; it is closed: %s", _named(request), error)
+            if isinstance(error, UnsavedError):
+                replies = error.replies
         except Exception:  # whatever a service raises costs this connection and no other
             log.exception("%s failed; it is closed", _named(request))
         finally:
             HANDLED.request = None
-        return self._failed(self._routes[request.server], request)
+        return self._failed(self._routes[request.server], request, replies)
 
     def run(self, worker: Worker | None = None) -> None:
         """Answers events until RoadRunner tells the worker to stop or is gone.
@@ -270,14 +272,14 @@ class App:
         return handle
 
     @staticmethod
-    def _failed(route: _Route, request: Request) -> Response:
+    def _failed(route: _Route, request: Request, replies: bytes) -> Response:
         try:
             route.abandon(request)
         except Exception as error:  # noqa: BLE001 - the store may be what failed; the session then ends with its TTL
             log.warning("the session of connection %s could not be ended: %s", request.connection_uuid, error)
         if request.event is TcpEvent.CLOSE:
             return Response(TcpResponse.CLOSE)
-        return Response.of(route.error_reply, close=True)
+        return Response.of(replies + route.error_reply, close=True)
 
     def _call(self, callback: Callback) -> None:
         result = callback()

@@ -24,12 +24,25 @@ TOMBSTONE_TTL = 120.0
 second CLOSE right after the first one; they wait for a free worker at most `pool.allocate_timeout`, 60 s by default."""
 
 
+class UnsavedError(SessionStoreError):
+    """An event was handled, and its session could not be saved: what was done is done, and the connection is over.
+
+    Attributes:
+        replies: to what was done. They leave before the error reply, as in `StatefulRoute._finish`.
+    """
+
+    def __init__(self, message: str, replies: bytes) -> None:
+        super().__init__(message)
+        self.replies = replies
+
+
 class StatefulProtocol(Generic[StateT]):
     """A protocol whose connections may go on in another process after any event.
 
     One object serves all connections of a server: everything about a connection lives in `connection.state`, which
     starts as `state_type()`. Every method may be `def` or `async def`. Its replies (`connection.write`) leave as one
-    response when it returns; when it raises, they are dropped, `error_reply` is sent and the connection is closed.
+    response when it returns; when it raises, they are dropped, `error_reply` is sent and the connection is closed. When
+    the state cannot be saved afterwards, both leave, and the connection is closed: what was done stays done.
     """
 
     state_type: type[StateT]
@@ -181,7 +194,7 @@ class StatefulRoute(Generic[StateT]):
         self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL, state=state)
 
     def _settle(self, connection: Connection[StateT], saved: bytes | None = None) -> Response:
-        """Saves before answering: an answer that left must never be of a state that is lost.
+        """Saves before answering: no connection may go on from a state that is lost.
 
         Args:
             connection: after its event.
@@ -196,7 +209,12 @@ class StatefulRoute(Generic[StateT]):
         state = self._encode(connection)
         if state != saved or append or truncate or self._renewals.due(connection.uuid):
             server = connection.server if saved is None else ""
-            self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate, server=server)
+            try:
+                self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate, server=server)
+            except SessionStoreError as error:
+                if saved is None:  # it has only connected: nothing was done
+                    raise
+                raise UnsavedError(str(error), output) from error
         return Response.of(output, close=False)
 
     def _finish(self, connection: Connection[StateT]) -> None:

@@ -66,9 +66,9 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
     the mail is in the store. A mail that could not be stored is answered 451.
 
     A client that gets no reply sends the mail again: so hooks see a mail at least once, and so may the store, under
-    another id. That happens when the worker dies, or the session store fails, after the mail was stored. A fault of a
-    hook is no such case: whatever it leaves behind, the replies to what was done before it leave, and a mail that
-    `handle_DATA` accepted is stored and answered; only then the session ends (421).
+    another id. That happens when the worker dies after the mail was stored. A session that cannot be saved, or a fault
+    of a hook, is no such case: the replies to what was done before it leave, and a mail that `handle_DATA` accepted is
+    stored and answered; only then the session ends (421).
 
     Args:
         settings: host name, limits, handler and mail store.

@@ -34,6 +34,7 @@ HAPPENS: Final = frozenset(
         "mails stored without the client knowing",
         "a worker died",
         "the session store failed",
+        "a session could not be saved",
         "a session expired",
         "a client left",
         "the session ended",

@@ -39,8 +39,11 @@ BETWEEN_EVENTS: Final = 0.01
 
 MAIL_STORES: Final = ("sqlite", "maildir", "redis")
 
-LOSES_THE_EVENT: Final = frozenset({Point.LOAD, Point.LOADED, Point.BULK, Point.SAVE, Point.SAVED})
+LOSES_THE_EVENT: Final = frozenset({Point.LOAD, Point.LOADED, Point.BULK})
 """Where a failing session store costs the connection: the client gets 421 and none of the event's replies."""
+
+LOSES_THE_REST: Final = frozenset({Point.SAVE, Point.SAVED})
+"""Where it costs the connection as well, but what was done is done: the client gets the event's replies and 421."""
 
 
 class World:
@@ -239,6 +242,12 @@ class Client:
         if fired in LOSES_THE_EVENT:
             self._refused(output, b"421 4.3.0 ")
             self._end(lost=True, unknown=possible, what="the session store failed")
+            return
+        if fired in LOSES_THE_REST:
+            replies, end = output[: output[:-1].rfind(b"\n") + 1], output[output[:-1].rfind(b"\n") + 1 :]
+            self._refused(end, b"421 4.3.0 ")
+            self.model.feed(piece, codes_of(parse_replies(replies)), closed=None)
+            self._end(lost=True, unknown=[], what="a session could not be saved")
             return
         if fired is not None:
             self._world.happened[f"{fired.name} failed"] += 1

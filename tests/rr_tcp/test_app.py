@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -373,3 +374,26 @@ def test_a_store_that_fails_is_a_line_in_the_log_and_no_traceback(caplog: pytest
     assert record.exc_info is None
     assert "DATA of connection" in record.getMessage()
     assert "it is closed: no answer for" in record.getMessage()
+
+
+def test_what_was_done_in_an_event_that_cannot_be_saved_is_told_and_the_connection_ends() -> None:
+    """Were the reply to something that was done for good replaced by an error, the client would have it done again."""
+
+    class Unsaving(MemorySessionStore):
+        failing = False
+
+        def save(self, key: str, state: bytes, **options: Any) -> None:
+            if self.failing:
+                raise SessionStoreError("no room")
+            super().save(key, state, **options)
+
+    store = Unsaving()
+    app = App(store=store)
+    app.add("notes", NotesProtocol())
+    client, late = ConnectionDriver(app, "notes"), ConnectionDriver(app, "notes")
+    client.connect()
+    store.failing = True
+    assert client.send(b"x\n") == b"1 of 2\nsorry\n"
+    assert client.closed
+    assert late.connect() == b"sorry\n", "nothing was done yet"
+    app.close()

@@ -125,7 +125,7 @@ def test_an_event_that_failed_is_an_error_and_an_event(stack: Stack) -> None:
 def test_a_store_that_fails_is_an_error_of_both(stack: Stack) -> None:
     client = stack.client()
     stack.store.failing = True
-    assert client.send(b"one\n") == Protocol.error_reply
+    assert client.send(b"one\n") == b"ok\n" + Protocol.error_reply
     lines = stack.lines()
     assert lines["rr_tcp_store_errors_total save"] == 1
     assert lines["rr_tcp_event_errors_total lines"] == 1
