@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from rr_tcp.frame import MAX_PAYLOAD
@@ -17,7 +16,7 @@ from tests.faults.aftermath import aftermath, with_aftermath
 from tests.faults.bystanders import Bystanders
 from tests.faults.clients import Clients
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
-from tests.faults.stacks import Stack, resident, running_stack, running_stores
+from tests.faults.stacks import Stack, peak_memory, resident, running_stack, running_stores
 from tests.support.waiting import wait_until
 
 WORKERS, CLIENTS, BYSTANDERS = 2, 2, 5
@@ -113,7 +112,7 @@ def run(sessions: str, mails: str, quick: bool, surroundings: Surroundings) -> O
                 seen.wrong += [f"another connection broke ({what})" for what in clients.log.broken]
                 log = clients.log
                 log.add(bystanders.finish())
-            seen.worker = max(_peak(worker.pid) for worker in stack.pool())
+            seen.worker = max(peak_memory(worker.pid) for worker in stack.pool())
             if not quick:
                 _more_than_an_event(stack, seen, surroundings)
         after = aftermath(stores, log, stack.target.log())
@@ -192,12 +191,6 @@ def _more_than_an_event(stack: Stack, seen: Streams, surroundings: Surroundings)
         seen.wrong.append(f"a line of {MORE_THAN_AN_EVENT // MIB} MiB was answered {reply!r}")
     wait_until(lambda: stack.whole(()) and not before <= {worker.pid for worker in stack.pool()}, "a whole pool")
     seen.whole_after = time.monotonic() - began
-
-
-def _peak(pid: int) -> int:
-    """The most memory that a process ever had, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def judge(seen: Streams) -> tuple[dict[str, str], list[str]]:

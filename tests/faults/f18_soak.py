@@ -19,7 +19,7 @@ from rr_tcp.stateful import TOMBSTONE_TTL
 from tests.faults.aftermath import aftermath, with_aftermath
 from tests.faults.clients import Clients
 from tests.faults.fault import Case, Fault, FaultError, Outcome, Surroundings
-from tests.faults.stacks import Stack, Stores, open_files, resident, running_stack, running_stores
+from tests.faults.stacks import Stack, Stores, mapped_memory, open_files, own_memory, running_stack, running_stores
 
 WORKERS, CLIENTS = 2, 8
 
@@ -39,14 +39,16 @@ MIB: Final = 2**20
 
 TOLERATED: Final[Mapping[str, float]] = {
     "memory of a worker": 4 * MIB,
+    "memory that a worker maps": 32 * MIB,
     "memory of RoadRunner": 24 * MIB,
     "files of a worker": 2,
     "files of RoadRunner": 30,
     "sessions": 200,
 }
-"""What may be added from the end of the warm-up to the end of the run, by the straight line through all samples.
-RoadRunner takes memory and gives it back in steps of its garbage collector, and leaves the descriptors of connections
-that clients ended to it as well. A byte lost for each of a hundred thousand events is within this; a session is not."""
+"""What may be added from the end of the warm-up to the end of the run, by the straight line through all samples. What a
+worker maps is LMDB's file, which all share, and which grows until it has enough free pages. RoadRunner takes memory and
+gives it back in steps of its garbage collector, and leaves to it the descriptors of connections that clients ended, and
+one for each worker whenever it is asked for the list of workers, as it is for each sample here."""
 
 CASE_LIMIT: Final = SECONDS + 600.0
 
@@ -101,8 +103,9 @@ def _sample(
         soak.pids.update(pids)
         soak.seconds.append(passed)
         for what, value in {
-            "memory of a worker": max(map(resident, pids)),
-            "memory of RoadRunner": resident(stack.server),
+            "memory of a worker": max(map(own_memory, pids)),
+            "memory that a worker maps": max(map(mapped_memory, pids)),
+            "memory of RoadRunner": own_memory(stack.server),
             "files of a worker": max(map(open_files, pids)),
             "files of RoadRunner": open_files(stack.server),
             "sessions": count(stores.sessions),

@@ -105,6 +105,26 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def own_memory(pid: int) -> int:
+    """Bytes of memory that a process has to itself: without files that it maps, such as LMDB's (RssAnon)."""
+    return _status(pid, "RssAnon")
+
+
+def mapped_memory(pid: int) -> int:
+    """Bytes of files that a process has in its memory, which others may share (RssFile and RssShmem)."""
+    return _status(pid, "RssFile") + _status(pid, "RssShmem")
+
+
+def peak_memory(pid: int) -> int:
+    """The most bytes of memory that a process ever had (VmHWM)."""
+    return _status(pid, "VmHWM")
+
+
+def _status(pid: int, name: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition(f"\n{name}:")[2].split()[0]) * 1024
+
+
 def open_files(pid: int) -> int:
     """File descriptors that a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - they may be gone before they are looked at
