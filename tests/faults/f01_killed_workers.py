@@ -24,7 +24,7 @@ CLIENTS: Final = 8
 BYSTANDERS: Final = 25
 """Connections that wait in the middle of a text all the time, and must be able to go on."""
 
-KILLS, QUICK_KILLS = 200, 20
+KILLS, QUICK_KILLS = 200, 10
 
 PAUSE: Final = 0.5
 """Seconds between a pool that is whole again and the next kill at most."""
@@ -80,7 +80,7 @@ class Storm:
 
 
 def cases(quick: bool) -> Sequence[Case]:
-    """200 kills on each combination, or 20."""
+    """200 kills on each combination, or 10."""
     kills = QUICK_KILLS if quick else KILLS
     return [
         Case(

@@ -152,14 +152,14 @@ def test_an_interrupted_run_ends_everything_that_it_started(how: str, tmp_path: 
     progress = tmp_path / "progress"
     with progress.open("wb") as output:
         runner = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults", "F1", "--quick", "--case", "redis", "--output", str(tmp_path)],
+            [sys.executable, "-m", "tests.faults", "F1", "--case", "redis", "--output", str(tmp_path)],
             cwd=ROOT,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
     try:
-        wait_until(lambda: "kills of 20" in progress.read_text() or runner.poll() is not None, "a kill", timeout=90)
+        wait_until(lambda: "kills of 200" in progress.read_text() or runner.poll() is not None, "a kill", timeout=90)
         started = descendants(runner.pid)
     finally:
         if how == "SIGTERM":
