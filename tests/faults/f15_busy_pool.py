@@ -24,11 +24,11 @@ from tests.support.waiting import wait_until
 
 WORKERS: Final = 2
 
-ALLOCATE: Final = 6.0
+ALLOCATE: Final = 10.0
 """Seconds of `allocate_timeout` here. That of .rr.yaml is 60 s, longer than any event may take (exec_ttl, 20 s), so
-that only a queue of slow events makes others wait that long."""
+that only a queue of slow events makes others wait that long. Starting a worker has to take less, too."""
 
-BUSY: Final = 10.0
+BUSY: Final = 15.0
 """Seconds that every worker has one event."""
 
 PATIENCE: Final = 3.0

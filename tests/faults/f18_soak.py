@@ -29,6 +29,12 @@ REST: Final = 1.5
 MINUTES: Final = 10.0
 SECONDS, QUICK_SECONDS = 60 * MINUTES, 20.0
 
+INTERVAL: Final = 2.0
+"""Seconds between two samples."""
+
+FEWEST: Final = 5
+"""Samples without which nothing is shown."""
+
 WARM_UP: Final = 0.3
 """Part of the time that is not counted: caches fill, and the largest mails come for the first time."""
 
@@ -114,7 +120,7 @@ def _sample(
         if passed - told >= 60:
             told = passed
             surroundings.say(f"{passed / 60:.0f} minutes, {tried():,} mails tried")
-        time.sleep(limit / 300)
+        time.sleep(INTERVAL)
 
 
 def count(url: str) -> int:
@@ -153,7 +159,7 @@ def judge(soak: Soak, broken: int, factor: float = 1) -> tuple[dict[str, str], l
         broken: connections that broke.
         factor: what the tolerances are multiplied by, for a run that is not over its warm-up.
     """
-    if len(soak.seconds) < 10:
+    if len(soak.seconds) < FEWEST:
         raise FaultError(f"only {len(soak.seconds)} samples in the whole time")
     findings = []
     figures = {"samples, seconds": f"{len(soak.seconds)}, {soak.seconds[-1]:.0f}"}

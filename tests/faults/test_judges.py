@@ -17,7 +17,7 @@ from tests.faults.clients import Log
 HANGS = f02.Hangs(20.0, seconds=[20.1, 20.9], alone=[0.01] * 100, beside=[0.05] * 100)
 RESETS = f11.Resets(paused=[1.1, 1.3], waited=[1.2, 1.4])
 STOPS = f12.Stops(f12.Before.LOAD, codes=[0, 0], seconds=[1.5, 2.0])
-BUSY = f15.Busy(dropped=[6.0, 6.1], served=[3.0, 3.1], logged=2)
+BUSY = f15.Busy(dropped=[10.0, 10.1], served=[3.0, 3.1], logged=2)
 
 
 def test_hung_workers() -> None:
@@ -81,15 +81,15 @@ def test_stops_that_fail(stops: f12.Stops, finding: str) -> None:
 def test_a_busy_pool() -> None:
     figures, findings = f15.judge(BUSY)
     assert not findings
-    assert figures["asked too early: dropped, after"] == "2, 6.0 to 6.1 s"
+    assert figures["asked too early: dropped, after"] == "2, 10.0 to 10.1 s"
 
 
 @pytest.mark.parametrize(
     ("busy", "finding"),
     [
         (replace(BUSY, answers=["b'' after 3.0 s"]), "wrongly answered: b'' after 3.0 s"),
-        (replace(BUSY, dropped=[5.0, 6.0]), "dropped after 5.0 to 6.0 s"),
-        (replace(BUSY, dropped=[6.0, 9.0]), "dropped after 6.0 to 9.0 s"),
+        (replace(BUSY, dropped=[9.0, 10.0]), "dropped after 9.0 to 10.0 s"),
+        (replace(BUSY, dropped=[10.0, 13.0]), "dropped after 10.0 to 13.0 s"),
         (replace(BUSY, logged=1), "the log tells of 1 events"),
     ],
 )
