@@ -10,7 +10,7 @@ PY := .venv/bin/python
 UNIT_TESTS := tests/rr_tcp tests/services tests/workers tests/differential tests/tools tests/project tests/fuzz tests/faults tests/bench
 # What `make test` and `make e2e` hand to pytest, e.g. PYTEST_ARGS='-k smtp -x'
 PYTEST_ARGS ?=
-# What `make bench-sdk` and `make bench-smtp` hand to the benchmark, e.g. BENCH_ARGS='--rounds 20'
+# What `make bench-sdk`, `make bench-smtp` and `make bench-scale` hand to the benchmark, e.g. BENCH_ARGS='--rounds 20'
 BENCH_ARGS ?=
 # What `make faults` hands to the runner, e.g. FAULTS_ARGS='F1 --quick'
 FAULTS_ARGS ?=
@@ -97,6 +97,10 @@ bench-sdk: .venv/.dev rr redis ## Compare the SDK with a worker that does no wor
 .PHONY: bench-smtp
 bench-smtp: .venv/.dev rr redis ## Compare the mail service with aiosmtpd (needs Go; BENCH_ARGS=--quick to try)
 	$(PY) -m bench.smtp $(BENCH_ARGS)
+
+.PHONY: bench-scale
+bench-scale: .venv/.dev rr redis ## Measure what a connection and a mail cost on Redis (needs Go; BENCH_ARGS=--quick to try)
+	$(PY) -m bench.scale $(BENCH_ARGS)
 
 .PHONY: docs
 docs: .venv/.docs ## Build the documentation as site/; a warning is an error

@@ -80,6 +80,7 @@ class Running:
         stored: where its mails are.
         handlers: the processes whose children, or who themselves, handle mails.
         others: further processes that work for it.
+        redis: URLs of those of them that are a Redis, that of the sessions before that of the mails.
     """
 
     contender: Contender
@@ -87,6 +88,7 @@ class Running:
     stored: Stored
     handlers: Sequence[int]
     others: Sequence[int] = field(default=())
+    redis: Sequence[str] = field(default=())
 
     @property
     def roots(self) -> tuple[int, ...]:
@@ -126,11 +128,13 @@ def _service(contender: Contender, directory: Path, sessions: Path, workers: int
     log = directory / "rr.log"
     with contextlib.ExitStack() as stack:
         pids: list[int] = []
+        urls: list[str] = []
 
         def redis(name: str, settings: tuple[str, ...]) -> str:
             (directory / name).mkdir()
             server = stack.enter_context(redis_server(directory / name, settings))
             pids.append(server.pid)
+            urls.append(server.url())
             return server.url()
 
         session_store = f"lmdb://{sessions}/{contender.name}"
@@ -159,7 +163,7 @@ def _service(contender: Contender, directory: Path, sessions: Path, workers: int
         server = stack.enter_context(
             roadrunner(find_server(), ROOT / ".rr.yaml", cwd=ROOT, env=env, log=log, probes=probes)
         )
-        yield Running(contender, smtp, InMailStore(mail_store), [server.pid], pids)
+        yield Running(contender, smtp, InMailStore(mail_store), [server.pid], pids, urls)
 
 
 @contextlib.contextmanager
