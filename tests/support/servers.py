@@ -6,9 +6,12 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from typing import Final
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -20,6 +23,8 @@ from rr_tcp.rpc import RPC
 from rr_tcp.testing import find_server, free_ports, roadrunner
 from tests.support.waiting import wait_until
 
+ROOT: Final = Path(__file__).resolve().parents[2]
+
 
 @dataclass(slots=True)
 class RedisServer:
@@ -29,16 +34,18 @@ class RedisServer:
         directory: for its log.
         port: where it listens; with `--tls-port` in the options nowhere.
         options: more of the command line.
+        user: name and password of who its URL is for; the tests themselves are the default user.
     """
 
     directory: Path
     port: int
     options: Sequence[str] = ()
+    user: str = ""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{f'{self.user}@' if self.user else ''}127.0.0.1:{self.port}/0"
 
     @property
     def running(self) -> bool:
@@ -93,6 +100,26 @@ def running_redis(directory: Path, *options: str) -> Iterator[RedisServer]:
         yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def running_redis_of_users(directory: Path, name: str) -> Iterator[RedisServer]:
+    """A redis-server with the user of `deploy/redis/NAME.acl`, whom its URL is for."""
+    password = "pass word"
+    with running_redis(directory) as server:
+        add_user(server, name, password)
+        server.user = f"{name}:{quote(password)}"
+        yield server
+
+
+def add_user(server: RedisServer, name: str, password: str, *more: str) -> None:
+    """Makes the user of `deploy/redis/NAME.acl`, with more rules."""
+    line = (ROOT / "deploy/redis" / f"{name}.acl").read_text()
+    user, given, *rules = line.replace("#PASSWORD", f"#{sha256(password.encode()).hexdigest()}").split()
+    assert (user, given) == ("user", name)
+    with contextlib.closing(server.client()) as client:
+        set_user: Callable[..., object] = client.execute_command
+        set_user("ACL", "SETUSER", name, *rules, *more)
 
 
 @contextlib.contextmanager

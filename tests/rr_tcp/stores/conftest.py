@@ -10,12 +10,19 @@ import pytest
 
 from tests.rr_tcp.stores.backends import Backend, LMDBBackend, RedisBackend, RoadRunnerBackend
 from tests.support.redis_cluster import RedisClusterServers, running_cluster
-from tests.support.servers import RedisServer, running_redis, running_roadrunner
+from tests.support.servers import RedisServer, running_redis, running_redis_of_users, running_roadrunner
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_with_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """For a user who may do what deploy/redis says, and nothing else."""
+    with running_redis_of_users(tmp_path_factory.mktemp("redis-user"), "sessions") as server:
         yield server
 
 
@@ -40,7 +47,7 @@ def memory_directory() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.fixture(params=["lmdb", "redis", "cluster", "rrkv"])
+@pytest.fixture(params=["lmdb", "redis", "redis-user", "cluster", "rrkv"])
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each of the stores, for real."""
     made: Backend
@@ -49,6 +56,8 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
             made = LMDBBackend(request.getfixturevalue("memory_directory") / "sessions")
         case "redis":
             made = RedisBackend(request.getfixturevalue("redis_server"))
+        case "redis-user":
+            made = RedisBackend(request.getfixturevalue("redis_with_user"))
         case "cluster":
             made = RedisBackend(request.getfixturevalue("redis_cluster"))
         case _:
