@@ -6,7 +6,9 @@ ARG PYTHON_IMAGE=python:3.13-slim-trixie
 FROM ${RR_IMAGE} AS rr
 
 FROM ${PYTHON_IMAGE} AS build
-COPY requirements.lock /tmp/
+# requirements-otel.lock has what traces need as well.
+ARG LOCK=requirements.lock
+COPY ${LOCK} /tmp/requirements.lock
 # pip is needed to build the environment, not in it. Both secrets are optional: a CA bundle for a builder behind its
 # own certificate authority, and pip's configuration for one with its own index.
 RUN --mount=type=secret,id=ca_bundle,target=/etc/ssl/certs/ca-certificates.crt \

@@ -168,6 +168,8 @@ lock: .venv/.dev ## Resolve the dependencies anew and pin them by hash
 	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --extra services --extra otel --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --extra services --extra otel -c requirements-dev.lock pyproject.toml -o requirements-otel.lock
+	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --group docs -c requirements-dev.lock -o requirements-docs.lock
 	$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --group fuzz -c requirements-dev.lock -o requirements-fuzz.lock

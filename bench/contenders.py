@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bench.programs import ROOT
 from bench.redis_server import IN_MEMORY, redis_server
-from bench.workers import SERVER, build_function, build_stateful
-from rr_tcp.testing import find_server, serve_app
+from bench.workers import SERVER, build_function, build_measured, build_stateful
+from rr_tcp.testing import find_server, free_ports, serve_app
 
 WORKERS = 2
 
@@ -28,6 +28,7 @@ class Contender:
         command: what RoadRunner starts.
         env: variables of the workers on top of this process's.
         target: the ratio to the ceiling at the most connections that the SDK is to reach; None where none is set.
+        metrics: whether the server has a page of metrics.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Contender:
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     target: float | None = None
+    metrics: bool = False
 
 
 def contenders(*, null_worker: Path, lmdb_directory: Path, redis_url: str) -> list[Contender]:
@@ -44,6 +46,13 @@ def contenders(*, null_worker: Path, lmdb_directory: Path, redis_url: str) -> li
         Contender("tcp-worker", "TcpWorker", (sys.executable, "-m", "bench.workers"), target=0.85),
         Contender("app", "App, function", _app(build_function.__name__), target=0.75),
         _stateful("lmdb", "App, state in LMDB", f"lmdb://{lmdb_directory}", target=0.6),
+        Contender(
+            "metrics",
+            "the same, with metrics",
+            _app(build_measured.__name__),
+            {"SESSION_STORE": f"lmdb://{lmdb_directory}/metrics"},
+            metrics=True,
+        ),
         _stateful("redis", "App, state in Redis", redis_url),
         _stateful("rrkv", "App, state in RR KV", "rrkv://sessions"),
     ]
@@ -82,11 +91,16 @@ def running(null_worker: Path) -> Iterator[list[tuple[Contender, int]]]:
                     cwd=ROOT,
                     env=contender.env,
                     workers=WORKERS,
-                    extra={"server": {"command": list(contender.command), "relay": "pipes"}},
+                    extra={"server": {"command": list(contender.command), "relay": "pipes"}, **_page(contender)},
                 )
             )
             served.append((contender, app.ports[SERVER]))
         yield served
+
+
+def _page(contender: Contender) -> dict[str, object]:
+    """The server's page of metrics, if the contender has one."""
+    return {"metrics": {"address": f"127.0.0.1:{free_ports(1)[0]}"}} if contender.metrics else {}
 
 
 def memory_directory() -> str | None:

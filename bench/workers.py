@@ -6,7 +6,8 @@ import os
 
 import msgspec
 
-from rr_tcp import App, Connection, Request, StatefulProtocol, TcpEvent, TcpWorker, Worker
+from rr_tcp import App, Connection, EventMetrics, Reporter, Request, StatefulProtocol, TcpEvent, TcpWorker, Worker
+from rr_tcp.rpc import RPC
 from rr_tcp.stores import open_store
 
 SERVER = "echo"
@@ -55,6 +56,15 @@ def build_function() -> App:
     def echo(request: Request) -> bytes:
         return request.body
 
+    return app
+
+
+def build_measured() -> App:
+    """The same, with every event and store call counted and timed, and reported to RoadRunner."""
+    metrics = EventMetrics(Reporter(RPC(os.environ["RR_RPC"])))
+    app = App(store=metrics.around(open_store(os.environ["SESSION_STORE"])))
+    metrics.install(app)
+    app.add(SERVER, StatefulEcho())
     return app
 
 

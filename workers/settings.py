@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rr_tcp import (
     AccessRules,
@@ -27,6 +27,9 @@ from rr_tcp.reaper import GRACE, INTERVAL
 from rr_tcp.rpc import RPC
 from rr_tcp.sessions import MAX_TTL, MIN_TTL
 from rr_tcp.stores import open_store
+
+if TYPE_CHECKING:
+    from rr_tcp.tracing import Tracing
 
 IDLE_LIMIT: Final = 300
 """Seconds; what RFC 5321 4.5.3.2.7 asks an SMTP server to wait at least."""
@@ -58,6 +61,7 @@ class Settings:
         reaper_grace: seconds until the reaper removes the session of a connection that never reported its end.
         client_limits: how many connections a client may have; None for any number.
         metrics: whether events, stores and mails are counted.
+        traces: whether spans of events are sent to an OpenTelemetry collector.
     """
 
     session_store: str
@@ -67,13 +71,17 @@ class Settings:
     reaper_grace: int
     client_limits: ClientLimits | None
     metrics: bool
+    traces: bool
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Reads SESSION_STORE, SESSION_TTL, METRICS, the variables REAPER_... and CLIENT_..., and RoadRunner's own."""
+        """Reads the variables that `.env.example` has for all services, and RoadRunner's own."""
         metrics = env.get("METRICS") or "1"
         if metrics not in {"0", "1"}:
             raise ConfigurationError(f"METRICS is {metrics!r}: give 1 to count events and mails, 0 not to")
+        exporter = env.get("OTEL_TRACES_EXPORTER") or "none"
+        if exporter not in {"none", "otlp"}:
+            raise ConfigurationError(f"OTEL_TRACES_EXPORTER is {exporter!r}: give otlp to send spans, none not to")
         session_store, client_limits = env.get("SESSION_STORE") or default_session_store(), _client_limits(env)
         if client_limits is not None and session_store.startswith("rrkv:"):
             raise ConfigurationError(
@@ -88,6 +96,7 @@ class Settings:
             reaper_grace=_seconds(env, "REAPER_GRACE", GRACE, least=1),
             client_limits=client_limits,
             metrics=metrics == "1",
+            traces=exporter == "otlp",
         )
 
 
@@ -146,14 +155,26 @@ class StackApp(App):
     def __init__(self, settings: Settings) -> None:
         store: SessionStore = open_store(settings.session_store, rpc_address=settings.rpc_address)
         self.reporter = Reporter(RPC(settings.rpc_address)) if settings.metrics else None
-        metrics = EventMetrics(self.reporter) if self.reporter else None
-        super().__init__(
-            store=metrics.around(store) if metrics else store,
-            session_ttl=settings.session_ttl,
-            admission=Admission(store, settings.client_limits) if settings.client_limits else None,
-        )
-        if metrics:
-            metrics.install(self)
+        admission = Admission(store, settings.client_limits) if settings.client_limits else None
+        watchers: list[EventMetrics | Tracing] = [EventMetrics(self.reporter)] if self.reporter else []
+        if settings.traces:
+            watchers.append(_tracing())
+        for watcher in watchers:
+            store = watcher.around(store)
+        super().__init__(store=store, session_ttl=settings.session_ttl, admission=admission)
+        for watcher in watchers:
+            watcher.install(self)
+
+
+def _tracing() -> Tracing:
+    try:
+        from rr_tcp.tracing import Tracing  # noqa: PLC0415 - OpenTelemetry is an extra of the package
+    except ImportError as error:
+        raise ConfigurationError(
+            f"OTEL_TRACES_EXPORTER=otlp needs the Python package {error.name!r}: install it, e.g. as "
+            "pip install 'rr-tcp[otel]'"
+        ) from error
+    return Tracing()
 
 
 def reporter_of(app: App) -> Reporter | None:

@@ -40,6 +40,10 @@ NOT_RUN = {
     "SMTP_PORT=0 ECHO_PORT=0 docker compose --profile edge up --scale stack=2": _EDGE,
     "docker compose -f docker-compose.yml -f deploy/edge/only.yml --profile edge up --scale stack=2": _DOCKER,
     "docker compose --profile observability up": _DOCKER,
+    (
+        "LOCK=requirements-otel.lock OTEL_TRACES_EXPORTER=otlp OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 "
+        "docker compose up --build"
+    ): _DOCKER,
     "RELAY_URL=smtp://mx.example:25 docker compose --profile relay up": _DOCKER,
     "WEBHOOK_URL=https://app.example/hook WEBHOOK_SECRET_FILE=./webhook-secret docker compose --profile webhook up": (
         _DOCKER

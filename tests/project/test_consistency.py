@@ -137,7 +137,7 @@ def test_every_setting_that_the_code_reads_is_in_the_example() -> None:
     assert read <= example
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-otel.lock"])
 def test_locks_pin_by_hash_and_name_no_address(name: str) -> None:
     lock = text(name)
     assert "://" not in lock
@@ -151,6 +151,8 @@ def test_what_is_developed_with_is_what_runs() -> None:
         return dict(re.findall(r"^([a-z0-9-]+)(?:\[[a-z]+\])?==(\S+)", text(name), re.MULTILINE))
 
     assert versions("requirements.lock").items() <= versions("requirements-dev.lock").items()
+    assert versions("requirements.lock").items() <= versions("requirements-otel.lock").items()
+    assert versions("requirements-otel.lock").items() <= versions("requirements-dev.lock").items()
 
 
 def test_the_packages_version_has_one_value() -> None:
