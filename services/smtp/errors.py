@@ -84,6 +84,10 @@ class ProgressError(SmtpError):
     """What a queue keeps of a mail is damaged, or of a later version."""
 
 
+class ClaimLostError(SmtpError):
+    """A mail that is under way is another consumer's now, or was deleted."""
+
+
 class ReportError(SmtpError):
     """The notification of a mail's sender cannot be stored now."""
 

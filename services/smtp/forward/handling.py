@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from services.smtp.errors import MailGoneError, MailStoreError, ProgressError, ReportError
+from services.smtp.errors import ClaimLostError, MailGoneError, MailStoreError, ProgressError, ReportError
 from services.smtp.forward.interface import Forwarder, Mail
 from services.smtp.forward.progress import Progress, Result, decode_progress, encode_progress, result
 from services.smtp.forward.schedule import Schedule
@@ -64,13 +64,19 @@ async def handle(claim: Claim, around: Surroundings) -> None:
         if handling.done():
             handling.result()
         else:
-            log.warning("mail %s is another consumer's now, or was deleted: it is left alone", claim.info.id)
+            _log_lost(claim)
+    except ClaimLostError:
+        _log_lost(claim)
     except asyncio.CancelledError:
         await _cancel(handling)
         await _release(claim, progress, around)
         raise
     finally:
         await _cancel(keeping, handling)
+
+
+def _log_lost(claim: Claim) -> None:
+    log.warning("mail %s is another consumer's now, or was deleted: it is left alone", claim.info.id)
 
 
 async def _keep(claim: Claim, around: Surroundings) -> None:
@@ -132,7 +138,7 @@ class _Handling:
         attempted = self._pending
         try:
             return await self._around.forwarder.forward(self._mail, attempted, self._record)
-        except MailGoneError:
+        except (MailGoneError, ClaimLostError):
             raise
         except MailStoreError as error:
             await self._leave(attempted, str(error))
@@ -156,9 +162,15 @@ class _Handling:
             await self._save()  # otherwise the queue is told in a moment anyway
 
     async def _save(self) -> None:
+        """Keeps what is known. Whoever has lost the mail by then does nothing more for it.
+
+        Raises:
+            ClaimLostError: it is another consumer's now.
+        """
         around = self._around
         data = encode_progress(self._progress)
-        await around.store.insist(around.queue.renew, self._claim, lease=around.lease, progress=data)
+        if not await around.store.insist(around.queue.renew, self._claim, lease=around.lease, progress=data):
+            raise ClaimLostError
 
     async def _end(self, wanted: float) -> None:
         """Tells the queue, when all targets have been tried."""

@@ -206,10 +206,16 @@ class _Transaction:
 
     @staticmethod
     async def _command(client: SMTP, verb: str, path: str, parameters: Sequence[str]) -> Result:
-        """As the library's own `mail` and `rcpt`, which change quoted local parts and take no UTF-8 in parameters."""
-        code, text = await client.execute_command(
-            verb.encode(), path.encode(), *(parameter.encode() for parameter in parameters)
-        )
+        """As the library's own `mail` and `rcpt`, which change quoted local parts and take no UTF-8 in parameters.
+
+        An address that no command can carry, such as one with a control character, fails alone: nothing was sent.
+        """
+        try:
+            code, text = await client.execute_command(
+                verb.encode(), path.encode(), *(parameter.encode() for parameter in parameters)
+            )
+        except ValueError as error:
+            return result("failed", text=f"it cannot be sent in a command: {error}")
         if code == _CLOSING:
             raise SMTPServerDisconnected(f"{code} {text}")
         return _judged(code, text)

@@ -210,3 +210,29 @@ def test_a_mail_that_was_lost_to_another_consumer_is_left_alone(mails: Mails, in
     assert ended == [True]
     assert "is another consumer's now" in info.text
     assert mails.left == 1
+
+
+def test_whoever_lost_a_mail_learns_it_when_results_are_to_be_kept(
+    mails: Mails, info: pytest.LogCaptureFixture
+) -> None:
+    """It does not go on to the next recipients, whom the other consumer serves as well, until a renewal tells."""
+    mails.add("one@b.test", "two@b.test", "three@b.test")
+    went_on = []
+
+    async def work(mail: Mail, targets: Sequence[int], record: Record) -> float:
+        del mail, targets
+        wait_until(lambda: bool(mails.queue.claim(lease=600)))  # which blocks: no renewal comes in between
+        await record({0: DELIVERED})
+        went_on.append(True)
+        return 0.0
+
+    async def stalled() -> None:
+        around = mails.around(Told(work), lease=600)
+        async with around.store as store:
+            claims = await store.call(around.queue.claim, lease=0.0)
+            await handle(claims[0], around)
+
+    asyncio.run(stalled())
+    assert not went_on
+    assert "is another consumer's now" in info.text
+    assert mails.left == 1

@@ -48,6 +48,15 @@ def test_an_address_is_sent_letter_by_letter_as_it_came(mails: Mails) -> None:
     assert came[2] == b'RCPT TO:<"odd, \\" \\@ one"@b.test>\r\n'
 
 
+def test_an_address_that_no_command_can_carry_fails_alone(mails: Mails, sink: Sink) -> None:
+    """Such as one with a control character, which the library refuses to send: the others are not held up."""
+    mails.add("one@b.test", '"a\x07b"@b.test', "two@b.test", mail_from="")
+    mails.consume(relay_to(sink.port))
+    [taken] = sink.taken
+    assert taken.rcpt_tos == ["one@b.test", "two@b.test"]
+    assert mails.left == 0
+
+
 def test_the_null_sender_stays_the_null_sender(mails: Mails, sink: Sink) -> None:
     mails.add(mail_from="")
     mails.consume(relay_to(sink.port))
