@@ -10,7 +10,7 @@ from typing import Final
 from tests.faults.aftermath import aftermath, with_aftermath
 from tests.faults.bystanders import Bystanders
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
-from tests.faults.hardship import Hardship, Probe, judge, pause, under_load
+from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, patience, pause, under_load
 from tests.faults.redis_stacks import PLACES, running_redis_stores
 from tests.faults.stacks import running_stack
 from tests.support.servers import RedisServer
@@ -35,7 +35,7 @@ CODES: Final = ("421", "451")
 def cases(quick: bool) -> Sequence[Case]:
     """Ten kills of the Redis for sessions, of that for mails, and of one for both; or two of the last."""
     kills, places = (QUICK_KILLS, PLACES[-1:]) if quick else (KILLS, PLACES)
-    return [Case(f"{place} in it", partial(run, place, kills), CASE_LIMIT) for place in places]
+    return [Case(f"{place} in it", partial(run, place, kills), CASE_LIMIT, alone=not quick) for place in places]
 
 
 def run(place: str, kills: int, surroundings: Surroundings) -> Outcome:
@@ -50,7 +50,12 @@ def run(place: str, kills: int, surroundings: Surroundings) -> Outcome:
                 kill(redis.server, hardship, probe, kills, surroundings)
             waited = bystanders.finish()
         hardship.log.add(waited)
-        outcome = judge(hardship, aftermath(redis.direct, hardship.log, stack.target.log()), codes=CODES)
+        outcome = judge(
+            hardship,
+            aftermath(redis.direct, hardship.log, stack.target.log()),
+            codes=CODES,
+            recovery=RECOVERY * patience(),
+        )
     figures = {"waited in mid-text all the time, of them lost": f"{waited.connections}, {len(waited.findings)}"}
     return with_aftermath(figures, [], outcome)
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from tests.faults import lone_client
 from tests.faults.aftermath import aftermath, with_aftermath
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
-from tests.faults.hardship import Hardship, Probe, judge, median_and_longest, pause, under_load
+from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, median_and_longest, patience, pause, under_load
 from tests.faults.lone_client import SILENT_FOR
 from tests.faults.redis_stacks import PLACES, running_redis_stores
 from tests.faults.stacks import running_stack
@@ -108,7 +108,12 @@ def run(place: str, episodes: int, surroundings: Surroundings) -> Outcome:
             for name, trouble in TROUBLES.items():
                 recovered[name] = _episodes(trouble, episodes, redis.proxy, hardship, probe, surroundings)
                 surroundings.say(f"{name}: {episodes} times, mail again after {median_and_longest(recovered[name])}")
-        outcome = judge(hardship, aftermath(redis.direct, hardship.log, stack.target.log()), codes=CODES)
+        outcome = judge(
+            hardship,
+            aftermath(redis.direct, hardship.log, stack.target.log()),
+            codes=CODES,
+            recovery=RECOVERY * patience(),
+        )
     return with_aftermath(
         {f"after {name}": median_and_longest(times) for name, times in recovered.items()}, [], outcome
     )

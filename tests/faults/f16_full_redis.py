@@ -11,7 +11,7 @@ from typing import Any, Final
 from tests.faults.aftermath import aftermath, with_aftermath
 from tests.faults.bystanders import Bystanders
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
-from tests.faults.hardship import Hardship, Probe, judge, pause, under_load
+from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, patience, pause, under_load
 from tests.faults.redis_stacks import running_redis_stores
 from tests.faults.stacks import running_stack
 from tests.support.waiting import wait_until
@@ -63,7 +63,12 @@ def run(place: str, episodes: int, surroundings: Surroundings) -> Outcome:
                     wait_until(lambda: live_sessions(client) <= BYSTANDERS, "the end of all sessions")
             waited = bystanders.finish()
         hardship.log.add(waited)
-        outcome = judge(hardship, aftermath(redis.direct, hardship.log, stack.target.log()), codes=CODES[place])
+        outcome = judge(
+            hardship,
+            aftermath(redis.direct, hardship.log, stack.target.log()),
+            codes=CODES[place],
+            recovery=RECOVERY * patience(),
+        )
     figures = {"waited in mid-text all the time, of them lost": f"{waited.connections}, {len(waited.findings)}"}
     return with_aftermath(figures, [], outcome)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -18,7 +19,11 @@ from tests.faults.fault import FaultError, Outcome, Surroundings
 from tests.faults.stacks import Stack
 
 RECOVERY: Final = 5.0
-"""Seconds after a store is itself again until a mail must be accepted."""
+"""Seconds after a store is itself again until a mail must be accepted, on a machine that does little else; see
+`patience`."""
+
+BUSY: Final = 4.0
+"""Processes for each processor that run or wait, from which on a machine is taken to do much else: a case has fewer."""
 
 RECOVERY_TIMEOUT: Final = 30.0
 """Seconds after which a case gives that up."""
@@ -113,6 +118,11 @@ def pause(seconds: float, surroundings: Surroundings) -> None:
     while (left := until - time.monotonic()) > 0:
         surroundings.check()
         time.sleep(min(left, 0.1))
+
+
+def patience() -> float:
+    """How many times longer things may take on this machine at this moment: 1 unless it has much else to do."""
+    return max(1.0, os.getloadavg()[0] / (BUSY * (os.cpu_count() or 1)))
 
 
 def judge(hardship: Hardship, after: Outcome, *, codes: Collection[str], recovery: float = RECOVERY) -> Outcome:
