@@ -9,8 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import smtplib
+import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -20,6 +23,7 @@ from tests.e2e.targets import Address
 from tests.support.waiting import wait_until
 
 RESTART_TIMEOUT = 120.0  # seconds; Docker waits a little longer before each restart
+CLIENTS = 4
 SPARE = 10  # file descriptors that the server may still open
 MIB = 2**20
 STREAM = 3 * 2**30  # bytes without LF at most; a third of it fills the container's 2 GiB
@@ -91,10 +95,11 @@ def mail(project: Project) -> Iterator[str]:
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("mail")
 def test_a_server_out_of_file_descriptors_is_started_again(project: Project) -> None:
+    where = address(project)
     assert project.exec("stack", "python", "-c", LIMIT_FILES).stdout == "limited\n"
     with contextlib.ExitStack() as clients:
         for _ in range(2 * SPARE):
-            clients.enter_context(RawClient(address(project)))
+            clients.enter_context(RawClient(where))
         wait_until(
             lambda: "nobody accepts connections on port 1025" in project.compose("logs", "stack"),
             "the watchdog's word",
@@ -110,3 +115,30 @@ def test_a_stream_without_end_fills_the_containers_memory_and_no_more(project: P
         for _ in range(0, STREAM, MIB):
             client.send(chunk)
         pytest.fail(f"RoadRunner took {STREAM // MIB} MiB without LF within its limit: is there none?")
+
+
+@pytest.mark.timeout(400)
+def test_a_container_that_is_stopped_under_load_ends_with_0_and_loses_nothing(project: Project) -> None:
+    container, acknowledged, stop = project.container("stack"), list[str](), threading.Event()
+
+    def deliver(name: int) -> None:
+        number = 0
+        while not stop.is_set():
+            sender, number = f"stopped-{name}-{number}-{uuid.uuid4().hex}@example.test", number + 1
+            with smtplib.SMTP(where.host, where.port, timeout=30) as client:
+                client.sendmail(sender, ["b@example.test"], "Subject: hello\r\n\r\nHello\r\n")
+                acknowledged.append(sender)
+
+    where = address(project)
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        clients = [threads.submit(deliver, name) for name in range(CLIENTS)]
+        wait_until(lambda: len(acknowledged) > 10 * CLIENTS, "some mails")
+        project.compose("stop", "stack")
+        stop.set()
+        for client in clients:  # each went on until it met the end
+            assert isinstance(client.exception(), OSError)
+    assert inspect(container)["State"]["ExitCode"] == 0
+    project.compose("start", "stack")
+    wait_until(lambda: serves(project, "again@example.test"), "a served client", timeout=RESTART_TIMEOUT)
+    stored = Counter(senders(project))
+    assert [sender for sender in acknowledged if stored[sender] != 1] == []
