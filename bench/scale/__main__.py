@@ -31,6 +31,9 @@ MAIL: Final = ROOT / ".cache" / "bench"
 STEPS: Final = (0, 50, 100, 200, 300, 400)
 QUICK_STEPS: Final = (0, 5, 10)
 
+STATES: Final = (("said EHLO", False), ("sent 4 kB of a mail", True))
+"""What connections have said that wait, and whether they are in the middle of a text."""
+
 SCENARIOS: Final = (
     Scenario(4 * KB, 16, limit=2000),
     Scenario(4 * KB, 16, pipelined=True, limit=2000),
@@ -73,16 +76,17 @@ def run(*, quick: bool) -> tuple[list[Memory], list[MailWork]]:
         RRTcpError: something could not be started, or a reply was wrong or missing.
     """
     steps, seconds = (QUICK_STEPS, QUICK_SECONDS) if quick else (STEPS, SECONDS)
+    states, scenarios = (STATES[:1], SCENARIOS[:1]) if quick else (STATES, SCENARIOS)
     _say("building the load generator, starting the servers")
     program = build().smtp_load
     MAIL.mkdir(parents=True, exist_ok=True)
     (contender,) = (each for each in CONTENDERS if each.redis_sessions and each.redis_mails)
     memories, works = [], []
-    for state, in_text in (("said EHLO", False), ("sent 4 kB of a mail", True)):  # each begins with a server of its own
+    for state, in_text in states:  # each begins with a server of its own
         with running([contender], MAIL, workers=WORKERS) as (stack,):
             _say(f"opening up to {steps[-1]} connections that have {state}")
             memories.append(memory(stack, state, steps, in_text=in_text))
-    for scenario in SCENARIOS:
+    for scenario in scenarios:
         with running([contender], MAIL, workers=WORKERS) as (stack,):
             works.append(mails(stack, program, scenario, seconds=seconds))
             _say(f"{scenario.title}: {works[-1].rate:,.0f} mails/s")

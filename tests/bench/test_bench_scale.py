@@ -77,11 +77,12 @@ def test_connections_that_wait_are_counted_and_a_wrong_reply_is_an_error(tmp_pat
 
 
 @needs_go
+@pytest.mark.timeout(600)  # two stacks are started, and 16 clients wait for the disk, on a machine that may be busy
 def test_a_quick_run_writes_the_tables_and_the_figures(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.scale", "--quick", "--output", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "scale.md").read_text() == done.stdout
     figures = json.loads((tmp_path / "scale.json").read_text())
-    assert {state["state"] for state in figures["memory"]} == {"said EHLO", "sent 4 kB of a mail"}
-    assert len(figures["mails"]) == 4
+    assert [state["state"] for state in figures["memory"]] == ["said EHLO"]
+    assert [mail["title"] for mail in figures["mails"]] == ["4 kB, 16 clients, plain, kept"]
