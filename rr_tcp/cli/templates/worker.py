@@ -12,7 +12,9 @@ from workers.settings import connection_limits, new_app
 
 def add_to(app: App, env: Mapping[str, str]) -> None:
     """Lets the service handle the server `sample`."""
-    app.add("sample", SampleProtocol(SampleSettings.from_env(env)), limits=connection_limits(env, "sample"))
+    protocol = SampleProtocol(SampleSettings.from_env(env))
+    limits = connection_limits(env, "sample")
+    app.add("sample", protocol, limits=limits)
 
 
 def build_app() -> App:
