@@ -71,6 +71,12 @@ def test_split_deployments_differ_from_the_shared_pool_in_nothing_but_their_serv
     assert part["server"]["command"][-1] == f"workers.{server}:build_app"
 
 
+def test_the_docs_have_the_users_of_redis_as_they_are_tested() -> None:
+    page = text("docs/howto/stores.md")
+    for path in sorted((ROOT / "deploy/redis").glob("*.acl")):
+        assert path.read_text().strip() in page, path
+
+
 def test_make_run_knows_every_listener_and_its_default_port() -> None:
     servers = load(".rr.yaml")["tcp"]["servers"]
     assert [listener.name for listener in listeners()] == list(servers)

@@ -7,12 +7,13 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
-from rr_tcp.errors import SessionDataError, SessionStoreError
+from rr_tcp.errors import ConfigurationError, SessionDataError, SessionStoreError
 from rr_tcp.redis_client import CONNECT_TIMEOUT
 from rr_tcp.sessions import StoredSession
 from rr_tcp.stores import CheckedSessionStore, open_store
@@ -223,3 +224,72 @@ def test_tls(tmp_path: Path, certificate: tuple[Path, Path], monkeypatch: pytest
         with contextlib.closing(open_store(url)) as store:
             store.save(key, b"state", ttl=TTL)
             assert store.load(key) == StoredSession(b"state")
+
+
+def test_the_authority_of_a_certificate_can_be_named(tmp_path: Path, certificate: tuple[Path, Path], key: str) -> None:
+    (tls_port,) = free_ports(1)
+    options = ["--tls-port", str(tls_port), "--tls-cert-file", str(certificate[0]), "--tls-key-file"]
+    with running_redis(tmp_path, *options, str(certificate[1]), "--tls-auth-clients", "no"):
+        with contextlib.closing(open_store(f"rediss://127.0.0.1:{tls_port}/0?ca={certificate[0]}")) as store:
+            store.save(key, b"state", ttl=TTL)
+            assert store.load(key) == StoredSession(b"state")
+        with pytest.raises(ConfigurationError, match="is not there"):
+            open_store(f"rediss://127.0.0.1:{tls_port}/0?ca={tmp_path}/none.crt")
+
+
+def test_a_server_may_ask_for_our_own_certificate(tmp_path: Path, certificate: tuple[Path, Path], key: str) -> None:
+    (tls_port,) = free_ports(1)
+    own, private_key = certificate
+    options = ["--tls-port", str(tls_port), "--tls-cert-file", str(own), "--tls-key-file", str(private_key)]
+    with running_redis(tmp_path, *options, "--tls-ca-cert-file", str(own), "--tls-auth-clients", "yes"):
+        url = f"rediss://127.0.0.1:{tls_port}/0?ca={own}"
+        with contextlib.closing(open_store(url)) as store, pytest.raises(SessionStoreError, match="cannot be used"):
+            store.load(key)
+        with contextlib.closing(open_store(f"{url}&cert={own}&key={private_key}")) as store:
+            store.save(key, b"state", ttl=TTL)
+            assert store.load(key) == StoredSession(b"state")
+
+
+def test_a_password_is_read_from_its_file_with_each_connection(tmp_path: Path, key: str) -> None:
+    secret = tmp_path / "password"
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        open_store(f"redis://127.0.0.1/0?password_file={secret}")
+    secret.write_text("\n")
+    with pytest.raises(ConfigurationError, match="is empty"):
+        open_store(f"redis://127.0.0.1/0?password_file={secret}")
+    secret.write_text("first hunter2\n")
+    with running_redis(tmp_path, "--requirepass", "first hunter2") as server:
+        url = f"redis://127.0.0.1:{server.port}/0?password_file={secret}"
+        with contextlib.closing(open_store(url)) as store, contextlib.closing(server.client()) as admin:
+            store.save(key, b"state", ttl=TTL)
+            execute: Callable[..., object] = admin.execute_command
+            execute("AUTH", "first hunter2")
+            execute("CONFIG", "SET", "requirepass", "second")
+            execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            with pytest.raises(SessionStoreError, match="password") as caught:
+                store.load(key)
+            assert "hunter2" not in logged(caught.value)
+            secret.write_text("second")
+            assert store.load(key) == StoredSession(b"state")
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        (("CONFIG", "GET", "*"), "config|get"),
+        (("FLUSHALL",), "flushall"),
+        (("KEYS", "*"), "keys"),
+        (("EVAL", "return 1", "0"), "eval"),
+        (("HGETALL", "rr-mail:{mail}:total"), "hgetall"),
+        (("HMGET", "rr-mail:{mail}:total", "mails"), "no permissions to access"),
+        (("DEL", "somebody-elses"), "no permissions to access"),
+    ],
+)
+def test_the_sessions_user_may_do_nothing_else(
+    redis_with_user: RedisServer, command: tuple[str, ...], names: str
+) -> None:
+    """The contract suite runs as this user, too."""
+    with contextlib.closing(redis.Redis.from_url(redis_with_user.url)) as client:
+        execute: Callable[..., object] = client.execute_command
+        with pytest.raises(redis.exceptions.NoPermissionError, match=names.replace("|", r"\|")):
+            execute(*command)

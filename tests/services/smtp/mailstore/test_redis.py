@@ -305,3 +305,25 @@ def test_a_key_of_another_kind_is_an_error_without_the_mail(store: RedisMailStor
         add(store, 0, b"private")
     assert "private" not in f"{error.value}{error.value.__cause__!r}"
     assert error.value.__suppress_context__ or error.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("CONFIG", "GET", "*"),
+        ("FLUSHALL",),
+        ("SCAN", "0"),
+        ("XTRIM", STREAM, "MAXLEN", "0"),
+        ("HMGET", "rr-tcp:{someone}", "state"),
+        ("EVAL", "return redis.call('GET', KEYS[1])", "1", "rr-tcp:{someone}"),
+        ("EVAL", "return redis.call('KEYS', '*')", "0"),
+    ],
+)
+def test_the_mail_user_may_do_nothing_else(redis_with_user: RedisServer, command: tuple[str, ...]) -> None:
+    """Scripts may not either. The contract suite runs as this user, too."""
+    with contextlib.closing(redis.Redis.from_url(redis_with_user.url)) as client:
+        execute: Callable[..., object] = client.execute_command
+        with pytest.raises(
+            redis.ResponseError, match=r"(?i)no permissions|ACL failure|user executing the script can't run"
+        ):
+            execute(*command)
