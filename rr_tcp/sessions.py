@@ -77,8 +77,8 @@ class ScanPage(msgspec.Struct, frozen=True, gc=False):
     cursor: str = ""
 
 
-SCAN_COUNT: Final = 500
-"""Sessions that a call of `SessionStore.scan` looks at, about: some milliseconds."""
+SCAN_COUNT: Final = 200
+"""Sessions that a call of `SessionStore.scan` looks at, about: a millisecond for which Redis serves nobody else."""
 
 
 class SessionStore(Protocol):

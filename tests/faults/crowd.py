@@ -18,7 +18,8 @@ from tests.e2e.targets import Address
 PERIOD: Final = 1.0
 """Seconds between two things that a client sends."""
 
-_TICK: Final = 0.05  # seconds: the clients take turns, and do not send all at once
+_TICK: Final = 0.01
+"""Seconds between two looks. The clients take turns in them: many that send at once would be a burst, not a trickle."""
 
 
 class Kind(StrEnum):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rr_tcp.admission import WINDOW
+from rr_tcp.cli.pool import RESET_TIMEOUT, replace_workers
 from tests.e2e.clients import RawClient
 from tests.e2e.targets import NativeTarget, native
 from tests.support.servers import running_redis
@@ -30,13 +31,18 @@ def greeted(stack: NativeTarget) -> bool:
 
 
 def hold_and_release(stack: NativeTarget) -> None:
-    """As many clients as may stay; one more is refused on both services, until one of them leaves."""
+    """As many clients as may stay; one more is refused on both services, until one of them leaves.
+
+    New workers know of those that the old ones admitted.
+    """
     wait_until(lambda: greeted(stack), "the end of the connections of the probes")
     clients = [RawClient(stack.smtp) for _ in range(MOST)]
     assert all(client.reply().startswith(b"220 ") for client in clients)
     assert not greeted(stack)
     with RawClient(stack.echo) as refused:
         assert refused.rest() == b'{"error":"too many connections"}\n'
+    replace_workers(stack.rpc_address, timeout=RESET_TIMEOUT)
+    assert not greeted(stack)
     with clients.pop():
         pass
     wait_until(lambda: greeted(stack), "the place of the one that left")
