@@ -170,6 +170,13 @@ def test_nobody_but_the_edge_is_believed_and_no_port_leads_behind_it(project: Pr
     assert inspect(f"{project.name}_edge")["Internal"]
 
 
+def test_with_one_more_file_the_edge_is_the_only_way_in() -> None:
+    only = Project("only", profiles=["edge"])
+    files = ("-f", "docker-compose.yml", "-f", "deploy/edge/only.yml")
+    services = json.loads(only.compose(*files, "config", "--format", "json"))["services"]
+    assert [name for name, service in services.items() if service.get("ports")] == ["edge"]
+
+
 def test_who_sends_too_much_is_slowed_down(project: Project, trust: Path) -> None:
     lines, size = 80, 50_000
     began = time.monotonic()

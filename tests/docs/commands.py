@@ -35,6 +35,9 @@ NOT_RUN = {
     "cat fullchain.pem privkey.pem > certificates/mail.example.pem": _OWN,
     "chown -R 99 certificates && chmod 0600 certificates/*.pem": _OWN,
     "EDGE_CERTIFICATES=./certificates docker compose --profile edge up": _OWN,
+    "python -m rr_tcp probe smtp localhost:465 --ca ca.crt": (
+        "needs the edge on port 465; tests/integration/test_edge.py probes one"
+    ),
     "docker compose --profile edge kill -s SIGUSR2 edge": _EDGE,
     "docker compose --profile edge exec stack python -m services.smtp passwd alice": _EDGE,
     "SMTP_PORT=0 ECHO_PORT=0 docker compose --profile edge up --scale stack=2": _EDGE,

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from rr_tcp.cli import main
 from rr_tcp.testing import free_ports
 from services.smtp.users import hash_password
 from services.smtp.users_file import set_user
@@ -252,6 +253,25 @@ def test_a_tls_client_on_a_plain_port_fails_and_the_next_one_is_served(edge: Edg
         assert plain.noop()[0] == 250
 
 
+@pytest.mark.parametrize(("server", "protocol"), [("smtps", "smtp"), ("echos", "line"), ("smtps", "connect")])
+def test_a_probe_speaks_tls_and_verifies_the_edge(
+    edge: Edge, server: str, protocol: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for host in ("localhost", "127.0.0.1"):
+        assert main(["probe", protocol, f"{host}:{edge.ports[server]}", "--ca", str(edge.trust)]) == 0
+    address = f"localhost:{edge.ports[server]}"
+    assert main(["probe", protocol, address, "--tls"]) == 1, "the system does not know its authority"
+    assert "no TLS: " in capsys.readouterr().err
+    if protocol != "connect":
+        assert main(["probe", protocol, address]) == 1
+
+
+def test_a_probe_for_tls_fails_where_there_is_none(replicas: Replicas, capsys: pytest.CaptureFixture[str]) -> None:
+    smtp = replicas.stacks[0].smtp
+    assert main(["probe", "smtp", f"{smtp.host}:{smtp.port}", "--tls"]) == 1
+    assert "no TLS: " in capsys.readouterr().err
+
+
 def test_tls_before_version_1_2_is_refused(edge: Edge) -> None:
     def hello(version: str) -> subprocess.CompletedProcess[str]:
         address = f"127.0.0.1:{edge.ports['smtps']}"
@@ -341,6 +361,7 @@ def test_replicas_come_and_go(edge: Edge, replicas: Replicas) -> None:
     wait_until(left_both_services)
     assert {echo(edge)["worker"] for _ in range(8)} <= of_first
     assert send_mail(edge, source="127.0.0.17")
+    second._log.unlink()  # which says "ready" from the first time
     second.start()
     wait_until(lambda: not {echo(edge, source="127.0.0.18")["worker"]} & pool, "the new workers")
 

@@ -113,6 +113,36 @@ def test_the_example_settings_are_the_defaults() -> None:
         assert settings.from_env(example) == settings.from_env({})
 
 
+def edges_defaults() -> dict[str, str]:
+    """The values that the edge's configuration has for variables that are not set."""
+    return dict(re.findall(r"^    presetenv (\w+) (\S+)$", text("deploy/edge/haproxy.cfg"), re.MULTILINE))
+
+
+def test_the_edge_leads_to_the_listeners_behind_it() -> None:
+    behind = [listener for listener in listeners() if listener.name in BEHIND_EDGE]
+    assert {listener.name for listener in behind} == BEHIND_EDGE
+    for listener in behind:
+        assert edges_defaults()[listener.setting] == defaults()[listener.setting]
+    compose = load("docker-compose.yml")["services"]
+    name = edges_defaults()["EDGE_REPLICAS"]
+    assert compose["stack"]["networks"]["edge"]["aliases"] == [name]
+    assert compose["stack"]["environment"]["EDGE_NETWORKS"] == f"${{EDGE_NETWORKS:-{name}}}"
+
+
+def test_compose_hands_on_every_limit_of_the_edge_whose_default_the_example_shows() -> None:
+    example = dict(re.findall(r"^#(EDGE_\w+)=(.*)$", text(".env.example"), re.MULTILINE))
+    edge = load("docker-compose.yml")["services"]["edge"]
+    for setting in edge["environment"]:
+        assert edges_defaults()[setting] == example[setting]
+    published = {"EDGE_SMTPS_PORT", "EDGE_ECHOS_PORT"}
+    elsewhere = {"EDGE_NETWORKS", "EDGE_CERTIFICATES"}
+    assert set(edge["environment"]) == example.keys() - published - elsewhere
+    ports = {setting: edges_defaults()[setting] for setting in sorted(published, reverse=True)}
+    assert [port.partition(":-127.0.0.1}:")[2] for port in edge["ports"]] == [
+        f"${{{setting}:-{example[setting]}}}:{port}" for setting, port in ports.items()
+    ]
+
+
 def test_a_consumer_of_mails_has_the_time_to_end_in_order() -> None:
     services = load("docker-compose.yml")["services"]
     for name in COMMANDS:

@@ -115,7 +115,14 @@ def test_a_probe_imports_next_to_nothing() -> None:
     """Healthchecks run it every few seconds. Without site-packages, so what is not the standard library's fails."""
     modules = imported_by("from rr_tcp.cli import main\nmain(['probe', 'connect', '127.0.0.1:1', '--timeout', '0.1'])")
     assert "rr_tcp.probe" in modules
-    assert not modules & {"asyncio", "logging", "msgspec", "dataclasses", "rr_tcp.exports", "rr_tcp.app"}
+    assert not modules & {"ssl", "asyncio", "logging", "msgspec", "dataclasses", "rr_tcp.exports", "rr_tcp.app"}
+
+
+def test_an_authority_that_cannot_be_read_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ca.crt").write_text("no certificate")
+    for file in (tmp_path / "ca.crt", tmp_path / "none.crt"):
+        assert main(["probe", "connect", "127.0.0.1:1", "--ca", str(file)]) == 1
+        assert f"--ca {file}: " in capsys.readouterr().err
 
 
 def test_new_needs_the_standard_library_alone() -> None:
