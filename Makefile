@@ -7,7 +7,7 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 PY := .venv/bin/python
-UNIT_TESTS := tests/rr_tcp tests/services tests/workers tests/differential tests/tools tests/project tests/fuzz tests/faults tests/bench
+UNIT_TESTS := tests/rr_tcp tests/services tests/workers tests/differential tests/tools tests/project tests/fuzz tests/faults tests/bench tests/dashboard
 # What `make test` and `make e2e` hand to pytest, e.g. PYTEST_ARGS='-k smtp -x'
 PYTEST_ARGS ?=
 # What `make bench-sdk`, `make bench-smtp` and `make bench-scale` hand to the benchmark, e.g. BENCH_ARGS='--rounds 20'
@@ -156,6 +156,10 @@ audit-env: .venv/.dev
 .PHONY: haproxy
 haproxy: ## Get a haproxy for the tests of the edge
 	@scripts/get-haproxy >/dev/null
+
+.PHONY: dashboard-picture
+dashboard-picture: .venv/.dev rr redis prometheus ## Draw docs/dashboard.svg from a stack that is used for minutes
+	@$(PY) -m tests.dashboard
 
 .PHONY: prometheus
 prometheus: ## Get Prometheus for the tests of metrics, alerts and dashboard

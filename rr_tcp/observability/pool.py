@@ -26,7 +26,7 @@ POOL_WORKERS: Final = Gauge(
 )
 POOL_MEMORY: Final = Gauge("rr_tcp_pool_memory_bytes", "Resident memory of all workers together.")
 OPEN_CONNECTIONS: Final = Gauge(
-    "rr_tcp_open_connections", "Clients' connections that RoadRunner holds, each with a session.", ("server",)
+    "rr_tcp_open_connections", "Clients that are connected; those that ended their side are not.", ("server",)
 )
 OBSERVED: Final = Gauge(
     "rr_tcp_pool_observed_timestamp_seconds", "When the pool was last looked at, in seconds since the epoch."

@@ -10,8 +10,9 @@ from typing import Final
 
 PROC: Final = Path("/proc")
 
-_OPEN: Final = frozenset({"01", "08"})
-"""ESTABLISHED, and CLOSE_WAIT: the client ended its side, RoadRunner still holds the socket (linux/tcp_states.h)."""
+_ESTABLISHED: Final = "01"
+"""Not CLOSE_WAIT, where the client has ended its side (linux/tcp_states.h): RoadRunner keeps such a socket until Go's
+garbage collector runs, long after its session."""
 
 _LISTEN: Final = "0A"
 
@@ -32,13 +33,13 @@ class _Socket:
 
 
 def open_connections(ports: Collection[int], proc: Path = PROC) -> Counter[int]:
-    """How many connections to each of the local ports are open; 0 for a port without any.
+    """How many clients are connected to each of the local ports; those that ended their side are not.
 
     Raises:
         OSError: this system does not list its sockets.
     """
     found = Counter(dict.fromkeys(ports, 0))
-    found.update(sock.port for sock in _sockets(proc) if sock.port in found and sock.state in _OPEN)
+    found.update(sock.port for sock in _sockets(proc) if sock.port in found and sock.state == _ESTABLISHED)
     return found
 
 

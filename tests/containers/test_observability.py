@@ -1,9 +1,10 @@
-"""The profile `observability`: a mail moves what Prometheus knows, and every line of the stack's log is JSON."""
+"""The profiles `edge` and `observability` together: a mail through TLS moves what Prometheus knows; the log is JSON."""
 
 from __future__ import annotations
 
 import json
 import smtplib
+import ssl
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ SCRAPES = 60.0
 
 @pytest.fixture(scope="module")
 def observed() -> Iterator[Project]:
-    project = Project(f"{PROJECT}-observed", ["observability"], {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"})
+    env = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
+    project = Project(f"{PROJECT}-observed", ["edge", "observability"], env)
     with running(project):
         yield project
 
@@ -50,6 +52,12 @@ def test_a_mail_moves_the_dashboard(observed: Project) -> None:
     with smtplib.SMTP(host, port, timeout=30) as client:
         client.sendmail("from@a.test", ["to@b.test"], "Subject: seen\r\n\r\nhello\r\n")
     wait_until(lambda: value(observed, "smtp_mails_accepted_total") == 1, "the mail", timeout=SCRAPES)
+    _, port = address(observed, "edge", 1465)
+    trust = observed.compose("exec", "--no-TTY", "edge", "cat", "/var/lib/haproxy/clients/ca.crt")
+    context = ssl.create_default_context(cadata=trust)
+    with smtplib.SMTP_SSL("localhost", port, timeout=30, context=context) as secure:
+        secure.sendmail("from@a.test", ["to@b.test"], "Subject: seen\r\n\r\nhello\r\n")
+    wait_until(lambda: value(observed, "smtp_mails_accepted_total") == 2, "the mail through TLS", timeout=SCRAPES)
     assert value(observed, 'rr_tcp_pool_workers{state="ready"}') == 2
 
 

@@ -15,7 +15,7 @@ from rr_tcp.testing import free_ports
 from tests.support.waiting import wait_until
 
 
-def test_connections_are_counted_at_their_servers_end_until_it_closes_them() -> None:
+def test_connections_are_counted_at_their_servers_end_until_the_client_ends_its_own() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert open_connections([port])[port] == 0
@@ -23,9 +23,8 @@ def test_connections_are_counted_at_their_servers_end_until_it_closes_them() -> 
             accepted, _ = server.accept()
             assert open_connections([port])[port] == 1
             client.shutdown(socket.SHUT_WR)
-            assert open_connections([port])[port] == 1  # half-closed: the server still holds it
+            wait_until(lambda: open_connections([port])[port] == 0)
             accepted.close()
-        wait_until(lambda: open_connections([port])[port] == 0)
 
 
 def test_a_server_listens_from_its_listen_on_and_no_other_process_in_its_place() -> None:
