@@ -17,12 +17,15 @@ RUN --mount=type=secret,id=ca_bundle,target=/etc/ssl/certs/ca-certificates.crt \
     && python3 -m venv --without-pip /opt/venv \
     && /tmp/pip/bin/pip --python /opt/venv/bin/python install \
         --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r /tmp/requirements.lock
-# What is copied is listed in .dockerignore. The bytecode is made here because nothing can be written at run time;
-# it never looks at the sources' times, which a copy may change.
+# What is copied is listed in .dockerignore, directory by directory; of what lies in them, e.g. a .env, a key or a list of
+# users, only code stays. What else a service reads at run time, e.g. a template, needs its pattern here.
+# The bytecode is made here because nothing can be written at run time; it never looks at the sources' times, which a copy
+# may change.
 COPY . /app/
+RUN find /app -type f ! -name '*.py' ! -name py.typed ! -name '*.rr.yaml' ! -name requirements.lock -delete
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
-FROM ${PYTHON_IMAGE}
+FROM ${PYTHON_IMAGE} AS runtime
 RUN groupadd --gid 10001 rr \
     && useradd --uid 10001 --gid rr --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin rr \
     && install -d -o rr -g rr -m 0750 /var/lib/mail
@@ -45,3 +48,12 @@ HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=3 \
     CMD python -m rr_tcp probe smtp "127.0.0.1:$SMTP_PORT" && python -m rr_tcp probe line "127.0.0.1:$ECHO_PORT"
 # All that RoadRunner says on stdout is that it starts and that it stops, as text: no line of a log of JSON.
 CMD ["sh", "-c", "if [ \"$LOG_FORMAT\" = json ]; then exec >/dev/null; fi; exec rr serve -c .rr.yaml"]
+
+# For compose.dev.yml alone: code that can be replaced while it runs, and none of the bytecode that would be taken for it.
+FROM runtime AS development
+USER 0
+RUN chown -R rr:rr /app && find /app -name __pycache__ -prune -exec rm -r {} +
+USER 10001:10001
+
+# The last one is what a build makes that names none.
+FROM runtime

@@ -18,6 +18,7 @@ COMMANDS = {
     "worker": "answer RoadRunner's events with an App (RoadRunner starts this)",
     "serve": "run an App in a server made for it, and reload it when its code changes",
     "reap": "close connections that are idle or too old (RoadRunner's service plugin runs this)",
+    "autoreload": "give a server that runs new workers whenever the code changes",
     "new": "make a new service in a clone of the repository",
     "workers": "show the worker processes",
     "reset": "replace all workers, and check that they were",

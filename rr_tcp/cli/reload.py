@@ -74,5 +74,5 @@ def _names(paths: Sequence[Path]) -> str:
 
 
 def _warn(text: str) -> None:
-    sys.stderr.write(f"rr-tcp serve: {text}\n")
+    sys.stderr.write(f"rr-tcp: {text}\n")
     sys.stderr.flush()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,25 +34,35 @@ class Project:
         name: of the project.
         profiles: which of the optional services take part; `*` is all.
         env: settings on top of this process's environment.
+        root: the clone.
     """
 
     name: str
     profiles: Sequence[str] = ()
     env: Mapping[str, str] | None = None
+    root: Path = ROOT
 
     def compose(self, *args: str, shown: bool = False) -> str:
         """Runs `docker compose ARGS`; returns what it printed, unless that is shown to whoever waits."""
-        profiles = [part for profile in self.profiles for part in ("--profile", profile)]
         return subprocess.run(
-            ["docker", "compose", "--env-file", os.devnull, "--project-name", self.name, *profiles, *args],
-            cwd=ROOT,
-            env={**os.environ, **any_ports(), **(self.env or {})},
+            [*self.command(), *args],
+            cwd=self.root,
+            env=self.environment(),
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=None if shown else subprocess.PIPE,
             text=True,
             timeout=START_TIMEOUT,
         ).stdout
+
+    def command(self) -> list[str]:
+        """How Compose is called for this project."""
+        profiles = [part for profile in self.profiles for part in ("--profile", profile)]
+        return ["docker", "compose", "--env-file", os.devnull, "--project-name", self.name, *profiles]
+
+    def environment(self) -> dict[str, str]:
+        """What Compose is called with; ports are free ones that Docker chooses."""
+        return {**os.environ, **any_ports(), **(self.env or {})}
 
     def configuration(self) -> dict[str, Any]:
         """The services, with all that Compose fills in."""
@@ -86,6 +97,21 @@ def running(project: Project, *options: str) -> Iterator[Project]:
         raise
     finally:
         project.compose(*down, shown=True)
+
+
+def copy_clone(directory: Path) -> None:
+    """Copies all that is under version control, or would be, as it is now."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, names.split("\0")):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_file():
+            shutil.copy(ROOT / name, directory / name)
 
 
 def any_ports() -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.project import PROJECT, ROOT, Project, docker, inspect
+from tests.containers.project import PROJECT, Project, copy_clone, docker, inspect
 from tests.support.canaries import canary, leaks
 
 PLANTED = (
@@ -23,6 +22,7 @@ PLANTED = (
     "secrets/webhook",
     "var/mail.db",
     "deploy/certificates/server.pem",
+    "deploy/split/notes.txt",
     "services/.env",
     "services/smtp/users",
     "workers/server.key",
@@ -46,17 +46,7 @@ def words() -> dict[str, str]:
 def clone(tmp_path_factory: pytest.TempPathFactory, words: dict[str, str]) -> Path:
     """The tree as it is, with what git does not know of planted into it."""
     clone = tmp_path_factory.mktemp("clone")
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    for name in filter(None, names.split("\0")):
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_file():
-            shutil.copy(ROOT / name, clone / name)
+    copy_clone(clone)
     for name in PLANTED:
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text(words[name])

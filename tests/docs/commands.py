@@ -28,6 +28,9 @@ NOT_RUN = {
     "make lint rr": "makes the environment that these tests run in",
     ". .venv/bin/activate": "changes the shell that it is typed in",
     "docker compose up": _DOCKER,
+    "docker compose -f docker-compose.yml -f compose.dev.yml watch": (
+        "needs Docker, runs until Ctrl-C; tests/containers/test_watch.py runs it in a copy"
+    ),
     "SMTP_AUTH_LISTENERS=smtps SMTP_USERS=/var/lib/mail/users docker compose --profile edge up": _DOCKER,
     "docker compose --profile edge up": _DOCKER,
     "docker compose --profile edge exec edge cat /var/lib/haproxy/clients/ca.crt > ca.crt": _EDGE,
