@@ -43,9 +43,11 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 10001:10001
 EXPOSE 1025 8889
 # RoadRunner's own status page knows nothing of its tcp plugin: only a reply in each protocol shows that workers answer.
-# Short, because `up --wait` waits for the first one.
+# Short, because `up --wait` waits for the first one. A container that runs a part of the services names it in PROBES, e.g.
+# line=127.0.0.1:8889
 HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=3 \
-    CMD python -m rr_tcp probe smtp "127.0.0.1:$SMTP_PORT" && python -m rr_tcp probe line "127.0.0.1:$ECHO_PORT"
+    CMD for probe in ${PROBES:-smtp=127.0.0.1:$SMTP_PORT line=127.0.0.1:$ECHO_PORT}; do \
+        python -m rr_tcp probe "${probe%%=*}" "${probe#*=}" || exit 1; done
 # All that RoadRunner says on stdout is that it starts and that it stops, as text: no line of a log of JSON.
 CMD ["sh", "-c", "if [ \"$LOG_FORMAT\" = json ]; then exec >/dev/null; fi; exec rr serve -c .rr.yaml"]
 
