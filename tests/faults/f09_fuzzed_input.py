@@ -27,7 +27,7 @@ QUICK_TARGETS: Final = ("frames", "lines", "echo", "smtp")
 """The frame decoder, the line splitter, the JSON decoder, the SMTP engine; one second each."""
 
 MODEL, QUICK_MODEL = 60, 5
-"""Seconds for the dialogues beside the model; in a minute everything that may happen must have happened."""
+"""Seconds for the dialogues beside the model."""
 
 CASE_LIMIT: Final = 900.0
 
