@@ -138,7 +138,7 @@ def _run(fault: Fault, case: Case, seed: int, output: Path, signals: Signals) ->
     """One case in a directory of its own, which is kept when something does not hold."""
     signals.check()
     output.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=f"{fault.id}-", dir=output))
+    directory = Path(tempfile.mkdtemp(prefix=f"{fault.id}-", dir=output.resolve()))  # stores' URLs name it
     surroundings = Surroundings(directory, seed, f"{fault.id}, {case.name}", case.limit, signals.check)
     surroundings.say(f"begins, seed {seed}")
     try:

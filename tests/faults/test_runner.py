@@ -107,6 +107,15 @@ def test_two_cases_run_at_a_time_and_one_that_wants_to_be_alone_is(tmp_path: Pat
     assert [row["case"] for row in json.loads((tmp_path / "report.json").read_text())] == ["alone", "one", "other"]
 
 
+def test_a_case_has_a_directory_that_any_process_can_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def looks(surroundings: Surroundings) -> Outcome:
+        return Outcome({"directory": str(surroundings.directory)}, [])
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["--output", "here"], faults=[fault(first=looks)]) == 0
+    assert f"| directory | {tmp_path}/here/F0-" in (tmp_path / "here/report.md").read_text()
+
+
 def test_an_interrupt_ends_the_run(tmp_path: Path) -> None:
     assert main(["--output", str(tmp_path)], faults=[fault(first=is_interrupted, second=holds)]) == INTERRUPTED
     assert list(tmp_path.iterdir()) == []
