@@ -14,8 +14,9 @@ import secrets
 import shutil
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -100,7 +101,6 @@ def main(argv: Sequence[str] | None = None, *, faults: Sequence[Fault] = FAULTS)
     if not results:
         sys.stderr.write(f"faults: no case has {arguments.case!r} in its name\n")
         return 1
-    write(results, arguments.output)
     sys.stdout.write(markdown(results))
     return 1 if any(result.outcome.findings for result in results) else 0
 
@@ -120,17 +120,28 @@ def _parser(faults: Sequence[Fault]) -> argparse.ArgumentParser:
 def _run_all(
     planned: Sequence[tuple[Fault, Case]], arguments: argparse.Namespace, signals: Signals
 ) -> list[CaseResult]:
-    """What came of the cases, in their order; those that may share the machine go first."""
+    """What came of the cases, in their order; those that may share the machine go first.
+
+    The report is written after each: a run that is ended has told what it found.
+    """
     results: dict[int, CaseResult] = {}
+    writing = threading.Lock()
 
     def run(number: int) -> None:
-        results[number] = _run(*planned[number], arguments.seed, arguments.output, signals)
+        result = _run(*planned[number], arguments.seed, arguments.output, signals)
+        with writing:
+            results[number] = result
+            write(_in_order(results), arguments.output)
 
     for alone, jobs in ((False, arguments.jobs), (True, 1)):
         numbers = [number for number, (_, case) in enumerate(planned) if case.alone == alone]
         with ThreadPoolExecutor(jobs) as threads:
             for done in [threads.submit(run, number) for number in numbers]:
                 done.result()
+    return _in_order(results)
+
+
+def _in_order(results: Mapping[int, CaseResult]) -> list[CaseResult]:
     return [results[number] for number in sorted(results)]
 
 
