@@ -154,7 +154,13 @@ def running_stack(
         overrides: `dot.notation=value` settings that replace those of .rr.yaml.
         codes: other exit codes that it may end with, where a fault is about that.
     """
-    settings = {"SESSION_STORE": stores.sessions, "MAIL_STORE": stores.mails, "WORKERS": str(workers), **(env or {})}
+    settings = {
+        "SESSION_STORE": stores.sessions,
+        "MAIL_STORE": stores.mails,
+        "WORKERS": str(workers),
+        "SMTP_IDLE_LIMIT": "0",  # connections that only wait would be closed in a case of five minutes or more
+        **(env or {}),
+    }
     with (
         native(directory, settings, overrides, codes) as target,
         contextlib.closing(RPC(target.rpc_address, timeout=_RPC_TIMEOUT)) as rpc,

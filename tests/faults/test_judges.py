@@ -89,7 +89,7 @@ def test_a_busy_pool() -> None:
     [
         (replace(BUSY, answers=["b'' after 3.0 s"]), "wrongly answered: b'' after 3.0 s"),
         (replace(BUSY, dropped=[9.0, 10.0]), "dropped after 9.0 to 10.0 s"),
-        (replace(BUSY, dropped=[10.0, 13.0]), "dropped after 10.0 to 13.0 s"),
+        (replace(BUSY, dropped=[10.0, 16.0]), "dropped after 10.0 to 16.0 s"),
         (replace(BUSY, logged=1), "the log tells of 1 events"),
     ],
 )
