@@ -12,7 +12,7 @@ from tests.rr_tcp.stores.remote import Remote, obey
 
 TTL = 7200.0
 
-pytestmark = pytest.mark.parametrize("backend", ["lmdb", "redis", "cluster"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["lmdb", "redis", "redis-user", "cluster"], indirect=True)
 
 
 class Client:

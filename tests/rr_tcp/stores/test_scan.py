@@ -11,7 +11,7 @@ from tests.rr_tcp.stores.backends import Backend
 
 TTL = 600.0
 
-pytestmark = pytest.mark.parametrize("backend", ["lmdb", "redis", "cluster"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["lmdb", "redis", "redis-user", "cluster"], indirect=True)
 
 
 def scanned(backend: Backend, *, count: int = SCAN_COUNT) -> dict[str, OpenSession]:
