@@ -117,8 +117,9 @@ def test_a_case_has_a_directory_that_any_process_can_name(tmp_path: Path, monkey
 
 
 def test_an_interrupt_ends_the_run(tmp_path: Path) -> None:
-    assert main(["--output", str(tmp_path)], faults=[fault(first=is_interrupted, second=holds)]) == INTERRUPTED
-    assert list(tmp_path.iterdir()) == []
+    faults = [fault(first=is_interrupted, second=holds)]
+    assert main(["--jobs", "1", "--output", str(tmp_path)], faults=faults) == INTERRUPTED
+    assert list(tmp_path.iterdir()) == [], "neither what the first one left, nor a report of the second"
 
 
 def test_faults_and_cases_can_be_chosen(tmp_path: Path) -> None:
