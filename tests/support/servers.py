@@ -112,10 +112,15 @@ def running_redis_of_users(directory: Path, name: str) -> Iterator[RedisServer]:
         yield server
 
 
+def user_line(name: str, password: str) -> str:
+    """The line of `deploy/redis/NAME.acl` with a password."""
+    line = (ROOT / "deploy/redis" / f"{name}.acl").read_text().strip()
+    return line.replace("#PASSWORD", f"#{sha256(password.encode()).hexdigest()}")
+
+
 def add_user(server: RedisServer, name: str, password: str, *more: str) -> None:
     """Makes the user of `deploy/redis/NAME.acl`, with more rules."""
-    line = (ROOT / "deploy/redis" / f"{name}.acl").read_text()
-    user, given, *rules = line.replace("#PASSWORD", f"#{sha256(password.encode()).hexdigest()}").split()
+    user, given, *rules = user_line(name, password).split()
     assert (user, given) == ("user", name)
     with contextlib.closing(server.client()) as client:
         set_user: Callable[..., object] = client.execute_command

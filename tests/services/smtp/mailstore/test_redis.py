@@ -20,7 +20,7 @@ from services.smtp.mailstore.redis_client import RedisClient
 from services.smtp.mailstore.redis_queue import STREAM
 from tests.services.smtp.mailstore.cutting_proxy import CuttingProxy
 from tests.services.smtp.mailstore.samples import TEXT, add, envelope, mail_id, numbers, text_of
-from tests.support.servers import RedisServer, running_redis
+from tests.support.servers import ROOT, RedisServer, running_redis, user_line
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
@@ -327,3 +327,22 @@ def test_the_mail_user_may_do_nothing_else(redis_with_user: RedisServer, command
             redis.ResponseError, match=r"(?i)no permissions|ACL failure|user executing the script can't run"
         ):
             execute(*command)
+
+
+def test_mail_of_a_user_is_there_after_a_restart(tmp_path: Path) -> None:
+    """Redis reads its append-only file as the default user, whom nobody can be, and who therefore keeps all rights."""
+    start = (ROOT / "deploy/redis/start").read_text()
+    (default,) = (line.split("'")[1] for line in start.splitlines() if "user default" in line)
+    users = tmp_path / "users.acl"
+    users.write_text(f"{default}\n{user_line('mail', 'secret')}\n")
+    with running_redis(tmp_path, *DURABLE, "--aclfile", str(users)) as server:
+        server.user = "mail:secret"
+        with contextlib.closing(open_mail_store(server.url)) as store:
+            add(store, 0)
+            add(store, 1, b"x" * 3 * PIECE)
+            server.stop()
+            server.start()
+            assert numbers(store) == [0, 1]
+            assert text_of(store, 1) == b"x" * 3 * PIECE
+        with contextlib.closing(server.client()) as nobody, pytest.raises(redis.AuthenticationError):
+            nobody.ping()
