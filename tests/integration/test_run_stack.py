@@ -119,6 +119,9 @@ def test_two_services_on_one_port_are_refused(ports: dict[str, str]) -> None:
         ("SMTP_HANDLER", "no.such.Handler", "no.such.Handler"),
         ("SMTP_HANDLER", "no.such.Handler", "make run: the server ended with exit code 1 before it served"),
         ("ECHO_MAX_LINE", "-1", "ECHO_MAX_LINE is '-1'"),
+        ("EDGE_NETWORKS", "10.0.0.0/99", "EDGE_NETWORKS: '10.0.0.0/99' is no network"),
+        ("EDGE_NETWORKS", "no-such-host.invalid", "the host 'no-such-host.invalid', whose network cannot be found"),
+        ("SMTP_AUTH_LISTENERS", "smpts", "SMTP_AUTH_LISTENERS names 'smpts', which is no listener"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(
