@@ -68,8 +68,9 @@ class Limits:
         text_line: bytes of one line of a mail with its CRLF, without the dot of transparency (RFC 5321 4.5.3.1.6).
         recipients: accepted per mail; the next one is told to come in another mail (452). RFC 5321 4.5.3.1.8 asks for
             100 at least, RFC 9422 section 4.2 for six digits at most.
-        bad_commands: commands of one session that are unknown, malformed or out of sequence; with the last one the
-            session ends (421). A person at a terminal errs less, a client that talks another protocol more.
+        bad_commands: commands of one session that are unknown, malformed or out of sequence, and addresses that are
+            refused for good (5xx); with the last one the session ends (421). A person at a terminal errs less, a client
+            that talks another protocol more.
         auth_failures: attempts of one session to authenticate that failed; with the last one the session ends (421). A
             person mistypes a password, a program that guesses many is slowed down to a connection per this number.
         mails: MAIL commands of one session, refused ones too; the next one ends it (421). A client with more connects

@@ -16,7 +16,7 @@ The rules, on top of the table `sequence.SEQUENCE`:
 * A line that is too long is skipped to its end, and answered once.
 * Every command gets exactly one reply, in order; DATA gets a second one at the end of the text.
 * A refused command changes nothing, except that it counts: after `limits.bad_commands` malformed, unknown or misplaced
-  ones the session ends.
+  ones, or addresses that are refused for good, the session ends.
 * AUTH begins an exchange, in which a line is a response and no command (`auth`). Whatever ends it, nothing of it is
   left.
 * HELO, EHLO, RSET and the end of the text end the mail under way: nothing of it is left for the next one.
@@ -58,6 +58,9 @@ _REFUSAL: Final = 400
 
 _PIECES: Final = BodyChunk, BodyDiscarded, MessageRefused
 """Events that need no answer. Made once: a union would be made for every event."""
+
+_ADDRESSES: Final = Rcpt, Verify
+"""Events whose refusal tells that an address is none."""
 
 
 class SmtpEngine:
@@ -171,7 +174,8 @@ class SmtpEngine:
         """Answers the last event and changes nothing: whoever chose the reply has changed `state` as it wants it.
 
         The session ends after QUIT, and with a 421 as that is what it says. An authentication is over, and counts when
-        a 5xx says that it failed.
+        a 5xx says that it failed. A recipient that is refused for good counts as a bad command: a client that goes on
+        trying looks for addresses (Postfix's `smtpd_hard_error_limit` counts them as well).
         """
         event = self._answered()
         if isinstance(event, Mail):
@@ -180,6 +184,10 @@ class SmtpEngine:
             self.state.auth_failures += 1
             if self.state.auth_failures >= self._limits.auth_failures:
                 reply = replies.TOO_MANY_FAILED_AUTHS
+        elif isinstance(event, _ADDRESSES) and reply.code >= 500:
+            self.state.bad_commands += 1
+            if self.state.bad_commands >= self._limits.bad_commands:
+                reply = replies.TOO_MANY_BAD_COMMANDS
         self._send(reply, closing=isinstance(event, Quit) or reply.code == 421)
 
     def end(self, reply: Reply) -> None:

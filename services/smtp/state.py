@@ -95,7 +95,8 @@ class SmtpState(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         auth_failures: how many did not.
         refused: whether the last MAIL was refused, and in a mail without recipients, whether the last RCPT was.
         mails: MAIL commands so far.
-        bad_commands: commands refused so far for being unknown, malformed or out of sequence.
+        bad_commands: commands refused so far for being unknown, malformed or out of sequence, and addresses refused
+            for good.
         closed: the last reply was given.
         session_attributes: what a handler keeps on aiosmtpd's Session, see `attributes`.
         envelope_attributes: what it keeps on the Envelope; gone with the end of the mail, RSET, HELO and EHLO, and not

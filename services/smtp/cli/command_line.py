@@ -14,9 +14,9 @@ from rr_tcp import ConfigurationError
 from services.env_file import environment
 from services.smtp import passwd
 from services.smtp.cli import handing_on, looking, removing, waiting
-from services.smtp.cli.surroundings import FAILED, Surroundings
+from services.smtp.cli.surroundings import FAILED, WRONG_USAGE, Surroundings, WrongUsageError
 from services.smtp.errors import MailStoreError, UsersFileError
-from services.smtp.mailstore import ACCEPTED, open_mail_store
+from services.smtp.mailstore import ACCEPTED, MailStore, open_mail_store
 from services.smtp.settings import MAIL_STORE
 
 Command = Callable[[argparse.Namespace, Surroundings], int]
@@ -51,7 +51,7 @@ def main(
             code = 0
         else:
             run: Command = options.run
-            store = open_mail_store(options.store or env.get("MAIL_STORE") or MAIL_STORE, create=False)
+            store = _open_store(options.store, env)
             with contextlib.closing(store):
                 code = run(options, Surroundings(store, env, output, errors))
         output.flush()
@@ -62,10 +62,22 @@ def main(
         _forget_stdout()
         errors.write(f"the output cannot be written: {error}\n")
         return FAILED
+    except WrongUsageError as error:
+        errors.write(f"{error}\n")
+        return WRONG_USAGE
     except (ConfigurationError, MailStoreError, UsersFileError) as error:
         errors.write(f"{error}\n")
         return FAILED
     return code
+
+
+def _open_store(url: str | None, env: Mapping[str, str]) -> MailStore:
+    if not url:
+        return open_mail_store(env.get("MAIL_STORE") or MAIL_STORE, create=False)
+    try:
+        return open_mail_store(url, create=False)
+    except ConfigurationError as error:
+        raise WrongUsageError(str(error)) from None
 
 
 def _parser() -> argparse.ArgumentParser:

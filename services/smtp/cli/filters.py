@@ -12,6 +12,7 @@ from email.parser import BytesHeaderParser
 from typing import Final
 
 from rr_tcp import ConfigurationError
+from services.smtp.cli.surroundings import WrongUsageError
 from services.smtp.durations import parse_duration
 from services.smtp.errors import MailGoneError
 from services.smtp.mailstore import MailInfo, MailStore
@@ -82,7 +83,7 @@ def parse_since(text: str, now: datetime) -> datetime:
     """A time in ISO 8601, in UTC unless it says otherwise, or how long before now: `10m`.
 
     Raises:
-        ConfigurationError: it is neither.
+        WrongUsageError: it is neither.
     """
     try:
         time = datetime.fromisoformat(text)
@@ -90,7 +91,7 @@ def parse_since(text: str, now: datetime) -> datetime:
         try:
             return now - timedelta(seconds=parse_duration(text, "--since"))
         except ConfigurationError:
-            raise ConfigurationError(
+            raise WrongUsageError(
                 f"--since is {text!r}: give a time, e.g. 2026-01-31T12:00:00Z, or how long ago, e.g. 10m"
             ) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from rr_tcp import ConfigurationError
 from services.smtp.cli.numbers import natural
-from services.smtp.cli.surroundings import FAILED, Commands, Surroundings
+from services.smtp.cli.surroundings import FAILED, Commands, Surroundings, WrongUsageError
 from services.smtp.durations import parse_duration
 from services.smtp.errors import MailGoneError
 
@@ -37,13 +37,20 @@ def _delete(options: argparse.Namespace, surroundings: Surroundings) -> int:
 
 def _prune(options: argparse.Namespace, surroundings: Surroundings) -> int:
     if options.keep is None and options.older is None:
-        raise ConfigurationError("say what to remove: all but the latest mails (--keep 1000), old ones (--older 7d)")
-    older = None if options.older is None else timedelta(seconds=parse_duration(options.older, "--older"))
+        raise WrongUsageError("say what to remove: all but the latest mails (--keep 1000), old ones (--older 7d)")
+    older = None if options.older is None else _age(options.older)
     removed = 0
     while count := surroundings.store.prune(keep=options.keep, older=older):
         removed += count
     surroundings.output.write(f"{removed} mails removed\n".encode())
     return 0
+
+
+def _age(text: str) -> timedelta:
+    try:
+        return timedelta(seconds=parse_duration(text, "--older"))
+    except ConfigurationError as error:
+        raise WrongUsageError(str(error)) from None
 
 
 def _forget(options: argparse.Namespace, surroundings: Surroundings) -> int:

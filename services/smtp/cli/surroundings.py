@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol, TextIO
 
+from rr_tcp import ConfigurationError
 from services.smtp.mailstore import MailStore
 
 FAILED: Final = 1
-"""Exit code when there is no such mail or the store cannot be used; argparse ends with 2 for a wrong command line."""
+"""Exit code when there is no such mail or the store cannot be used."""
+
+WRONG_USAGE: Final = 2
+"""Exit code for a command line that makes no sense; argparse's own."""
+
+
+class WrongUsageError(ConfigurationError):
+    """An argument makes no sense, in a way that argparse does not see."""
 
 
 class Commands(Protocol):

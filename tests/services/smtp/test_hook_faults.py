@@ -263,3 +263,34 @@ def test_a_mail_that_a_faulty_handler_accepted_is_stored_and_answered_and_the_se
         assert codes(service.client().send(HELLO + envelope() + b"refused\r\n.\r\n"))[-2:] == [550, 421]
         assert len(service.mails) == 1
     assert "session.last cannot be saved" in caplog.text
+
+
+class Picky:
+    """Knows one address, and one that has no room now."""
+
+    async def handle_RCPT(self, server: Any, session: Session, envelope: Envelope, address: str, options: Any) -> str:
+        if address == "full@b.test":
+            return "452 no room"
+        if address != "known@b.test":
+            return "550 nobody of that name"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_VRFY(self, server: Any, session: Session, envelope: Envelope, address: str) -> str:
+        return "550 nobody of that name"
+
+
+def test_who_tries_addresses_is_sent_away() -> None:
+    """Those that come later may be right, so temporary refusals do not count."""
+    begin = HELLO + b"MAIL FROM:<a@b>\r\n" + b"RCPT TO:<full@b.test>\r\n" * 30 + b"RCPT TO:<known@b.test>\r\n"
+    lines, _ = served(Picky, begin, b"RCPT TO:<x@b.test>\r\n" * 10 + b"VRFY x@b.test\r\n" * 30)
+    assert codes(b"\r\n".join(lines[-51:])) == [452] * 30 + [250] + [550] * 19 + [421]
+
+
+def test_a_few_wrong_recipients_cost_no_mail() -> None:
+    lines, service = served(
+        Picky,
+        HELLO + b"MAIL FROM:<a@b>\r\n" + b"RCPT TO:<x@b.test>\r\n" * 19 + b"RCPT TO:<known@b.test>\r\nDATA\r\n.\r\n",
+    )
+    assert codes(b"\r\n".join(lines[-22:])) == [550] * 19 + [250, 354, 250]
+    assert service.mails[0].info.rcpt_tos == ("known@b.test",)

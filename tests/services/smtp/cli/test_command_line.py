@@ -107,7 +107,7 @@ def test_a_store_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path) -
 
 def test_a_store_that_cannot_be_named_so_is_an_error() -> None:
     code, _, errors = run("--store", "mail.db", "mails")
-    assert code == 1
+    assert code == 2
     assert "sqlite:///relative/path.db" in errors
 
 
@@ -200,3 +200,12 @@ def test_the_module_prints_a_mail_whole(url: str, unbuffered: str, number: int, 
     env = {"MAIL_STORE": url, "PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=True, timeout=30)
     assert (done.stdout, done.stderr) == (content, b"")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["prune"], ["prune", "--older", "week"], ["mails", "--since", "then"], ["--store", "x://y", "mails"]]
+)
+def test_arguments_that_make_no_sense_end_with_2_and_a_word_of_what_would(url: str, arguments: list[str]) -> None:
+    code, output, errors = run(*([] if "--store" in arguments else ["--store", url]), *arguments)
+    assert (code, output) == (2, b"")
+    assert "--older 7d" in errors or "e.g. 7d" in errors or "e.g. 10m" in errors or "sqlite:///" in errors

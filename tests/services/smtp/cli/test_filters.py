@@ -77,7 +77,7 @@ def test_mails_are_listed_that_match_all_options(filled: str, options: tuple[str
 @pytest.mark.parametrize("since", ["yesterday", "10", "", "2026-13-01"])
 def test_a_time_that_is_none_is_an_error_that_says_what_is_one(filled: str, since: str) -> None:
     code, output, errors = run("--store", filled, "mails", "--since", since)
-    assert (code, output) == (1, b"")
+    assert (code, output) == (2, b"")
     assert errors.startswith(f"--since is {since!r}: give a time")
 
 
