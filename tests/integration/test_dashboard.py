@@ -42,7 +42,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     directory, since = tmp_path_factory.mktemp("watched"), time.time()
     with running_redis(directory) as redis, observed_stack(directory, SESSION_STORE=redis.url) as stack:
         target = stack.metrics_url.removeprefix("http://").removesuffix("/metrics")
-        wait_until(lambda: "smtp_mails_accepted_total" in page(stack), "the first report of a worker")
+        # A worker that is killed before its first report was never counted.
+        wait_until(lambda: page(stack).get("rr_tcp_worker_starts_total") == 2, "the first report of both workers")
         with running_prometheus(directory, target) as prometheus, contextlib.closing(RPC(stack.rpc_address)) as rpc:
             wait_until(lambda: bool(prometheus.series("up == 1", since)), "the first scrape")
             with socket.create_connection((stack.echo.host, stack.echo.port)):

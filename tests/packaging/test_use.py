@@ -23,12 +23,12 @@ def readme_service() -> str:
 
 
 def test_every_module_can_be_imported_where_only_msgspec_is(user_python: Path, tmp_path: Path) -> None:
-    """But for pytest's fixtures and the stores' drivers, and the templates, which are no modules yet."""
+    """But for pytest's fixtures, the stores' drivers, OpenTelemetry, and the templates, which are no modules yet."""
     code = """
 import importlib, pkgutil, sys, rr_tcp
 NEED_MORE = (
     "rr_tcp.__main__", "rr_tcp.testing.fixtures", "rr_tcp.redis_client",
-    "rr_tcp.stores.lmdb_", "rr_tcp.stores.redis_store",
+    "rr_tcp.stores.lmdb_", "rr_tcp.stores.redis_", "rr_tcp.tracing",
 )
 for module in pkgutil.walk_packages(rr_tcp.__path__, "rr_tcp."):
     if not module.name.startswith(NEED_MORE) and ".templates" not in module.name:
