@@ -105,7 +105,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
         self._call(self._protocol.connected, connection)
         if rest and not connection.closing:
             self._call(self._protocol.data_received, connection, rest)
-        return self._settle(connection)
+        return self._settle(connection, handled=bool(rest))
 
     def _close(self, request: Request, stored: StoredSession) -> None:
         if stored.state.startswith(_WAITING):

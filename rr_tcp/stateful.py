@@ -154,7 +154,7 @@ class StatefulRoute(Generic[StateT]):
             return Response.of(self._protocol.refused_reply, close=True)
         connection = self._begin(request)
         self._call(self._protocol.connected, connection)
-        return self._settle(connection)
+        return self._settle(connection, handled=False)
 
     def _admits(self, request: Request) -> bool:
         return self._admission is None or self._admission.admits(request.remote_host, request.connection_uuid)
@@ -193,13 +193,14 @@ class StatefulRoute(Generic[StateT]):
     def _end(self, request: Request, state: bytes = b"") -> None:
         self._store.end(request.connection_uuid, ttl=TOMBSTONE_TTL, state=state)
 
-    def _settle(self, connection: Connection[StateT], saved: bytes | None = None) -> Response:
+    def _settle(self, connection: Connection[StateT], saved: bytes | None = None, *, handled: bool = True) -> Response:
         """Saves before answering: no connection may go on from a state that is lost.
 
         Args:
             connection: after its event.
             saved: the state as it is in the store; None before the first save. What did not change needs no save,
                 unless it is to live on.
+            handled: whether anything of the client's was handled, which is then told even if it cannot be saved.
         """
         output = connection.output
         if connection.closing:
@@ -212,7 +213,7 @@ class StatefulRoute(Generic[StateT]):
             try:
                 self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate, server=server)
             except SessionStoreError as error:
-                if saved is None:  # it has only connected: nothing was done
+                if not handled:
                     raise
                 raise UnsavedError(str(error), output) from error
         return Response.of(output, close=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rr_tcp import AccessRules, App, Connection, LineProtocol, LineState
+from rr_tcp import AccessRules, App, Connection, LineProtocol, LineState, SessionStoreError
 from rr_tcp.connection import SPILL
 from rr_tcp.errors import ProxyHeaderError
 from rr_tcp.proxy_protocol import MAX_HEADER, parse_header
@@ -153,3 +154,22 @@ def test_no_bytes_raise_anything_but_the_headers_own_error(junk: bytes) -> None:
     for line in (junk, b"PROXY " + junk + b"\r\n"):
         with contextlib.suppress(ProxyHeaderError):
             parse_header(line)
+
+
+@pytest.mark.parametrize(("behind", "told"), [(b"", b""), (b"one\n", b"hello 192.0.2.1:56324\none 192.0.2.1:56324\n")])
+def test_what_was_done_behind_the_header_is_told_even_if_it_cannot_be_saved(behind: bytes, told: bytes) -> None:
+    class Unsaving(MemorySessionStore):
+        failing = False
+
+        def save(self, key: str, state: bytes, **options: Any) -> None:
+            if self.failing:
+                raise SessionStoreError("no room")
+            super().save(key, state, **options)
+
+    store = Unsaving()
+    app = App(store=store)
+    app.add("who", Who(), trusted_proxies=AccessRules(allow=["10.0.0.1"]))
+    driver = proxy(app)
+    store.failing = True
+    assert driver.send(HEADER + behind) == told + Who.error_reply
+    assert driver.closed
