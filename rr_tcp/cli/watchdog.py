@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import select
 import signal
+import sys
 import time
 from typing import Final
 
@@ -47,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     log_to_stderr(os.environ)
     server = os.getppid()
     watchdog = Watchdog(server, patience=args.patience)
+    log.info("looking after the listeners of process %d", server)
     while not _over(INTERVAL, server):
         if ports := watchdog.look():
             log.error(
@@ -61,7 +64,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _over(rest: float, server: int) -> bool:
     """Waits; whether it is time to go, since somebody says so or the server is gone."""
-    return signal.sigtimedwait(_ENDS, rest) is not None or os.getppid() != server
+    return signal.sigtimedwait(_ENDS, rest) is not None or os.getppid() != server or _unheard()
+
+
+def _unheard() -> bool:
+    """Whether nobody reads what we log any more: a server that ended while we started left us another parent."""
+    poll = select.poll()
+    poll.register(sys.stderr.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _end(server: int) -> None:

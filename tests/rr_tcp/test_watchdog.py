@@ -146,17 +146,12 @@ def parent() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def started(parent: subprocess.Popen[bytes]) -> tuple[int, int]:
-    """The port, and the pid of a watchdog that has come so far as to wait for signals."""
+    """The port, and the pid of a watchdog that has come so far as to look."""
     assert parent.stdout is not None
+    assert parent.stderr is not None
     port, pid = map(int, parent.stdout.readline().split())
-    blocked = 1 << signal.SIGTERM - 1
-    wait_until(lambda: bool(blocked & _mask(pid)), "a watchdog that waits")
+    assert b"looking after the listeners of process %d" % parent.pid in parent.stderr.readline()
     return port, pid
-
-
-def _mask(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("SigBlk:")[2].split()[0], 16)
 
 
 def ended(pid: int) -> bool:
@@ -188,3 +183,12 @@ def test_the_command_ends_with_the_server(parent: subprocess.Popen[bytes]) -> No
     _, pid = started(parent)
     parent.kill()
     wait_until(lambda: ended(pid), "the end of the watchdog")
+
+
+def test_the_command_ends_when_the_server_was_gone_before_it_looked() -> None:
+    """Its parent is then another process; but nobody reads what it logs."""
+    reading, writing = os.pipe()
+    with subprocess.Popen([sys.executable, "-m", "rr_tcp", "watchdog"], stderr=writing) as watchdog:
+        os.close(writing)
+        os.close(reading)
+        assert watchdog.wait(30) == 0
