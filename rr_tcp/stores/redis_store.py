@@ -174,20 +174,26 @@ class RedisStore:
 
     def _execute(self, key: str, commands: list[tuple[Any, ...]], *, replicas: int = 0) -> list[Any]:
         """Runs commands on a session's keys as one transaction in one round trip; their replies."""
-        with self._errors():
+        try:
             return self._client.run(*commands, key=_hash_key(key), replicas=replicas)
+        except RedisCallError as error:
+            raise self._failed(error) from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        """As `_execute`, around calls that no event waits for: a block costs as much as two fields of a session."""
         try:
             yield
-        except RedisLineError as error:
-            raise SessionStoreError(
+        except RedisCallError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: RedisCallError) -> SessionDataError | SessionStoreError:
+        if isinstance(error, RedisLineError):
+            return SessionStoreError(
                 f"the session store, {self._client.name}, cannot be used: {str(error).rstrip('.')}. Is the server "
                 "running, and are host, port, user and password of SESSION_STORE right?"
-            ) from error
-        except RedisCallError as error:
-            raise self._refused(error) from error
+            )
+        return self._refused(error)
 
     def _refused(self, error: RedisCallError) -> SessionDataError | SessionStoreError:
         name, reply = self._client.name, str(error)
