@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from rr_tcp.cli.check import check_app
 from rr_tcp.cli.loading import AppReference
 from rr_tcp.cli.pool import add_rpc
 from rr_tcp.cli.reload import INTERVAL, Reloader
+from rr_tcp.cli.sidecar import Sidecar
 from rr_tcp.cli.watch import CodeWatcher
-
-_ENDS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,15 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Looks until a signal, or the end of the process that started it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # looked for between two looks, so that no reset is cut short
-    parent = os.getppid()
+    sidecar = Sidecar()
     env = {**os.environ, "RR_RPC": args.rpc, "PYTHONDONTWRITEBYTECODE": "1"}
     watcher = CodeWatcher([Path.cwd(), args.app.root])  # before the code is read, so that no change after it is missed
     reloader = Reloader(args.app, watcher, servers=list(check_app(args.app, env)), env=env, rpc=args.rpc)
     sys.stdout.write(f"autoreload: changes of *.py below {Path.cwd()} replace the workers\n")
     sys.stdout.flush()
-    while os.getppid() == parent:
+    while not sidecar.over(INTERVAL):
         reloader.poll()
-        if signal.sigtimedwait(_ENDS, INTERVAL) is not None:
-            break
     return 0

@@ -6,13 +6,11 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
-import threading
-from types import FrameType
 from typing import Final
 
 from rr_tcp.cli.arguments import seconds
 from rr_tcp.cli.pool import add_rpc
+from rr_tcp.cli.sidecar import Sidecar
 from rr_tcp.errors import RPCError, RPCServiceError
 from rr_tcp.logs import log_to_stderr
 from rr_tcp.observability.pool import PoolExporter
@@ -39,17 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports until SIGTERM or SIGINT, or until the server that started it is gone; ends with exit code 0 then."""
-    stop = threading.Event()
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
+    sidecar = Sidecar()
     log_to_stderr(os.environ)
     with contextlib.closing(RPC(args.rpc)) as rpc:
-        exporter, failures, server = PoolExporter(rpc), 0, os.getppid()
-        while not stop.is_set() and os.getppid() == server:
+        exporter, failures, rest = PoolExporter(rpc, server=sidecar.server), 0, 0.0
+        while not sidecar.over(rest):
+            rest = args.interval
             try:
                 exporter.export()
                 failures = 0
@@ -59,5 +52,4 @@ def run(args: argparse.Namespace) -> int:
                 failures += 1
                 if failures == PATIENCE:
                     log.warning("the pool's metrics are not set: %s", error)
-            stop.wait(args.interval)
     return 0

@@ -9,14 +9,13 @@ import argparse
 import contextlib
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
-from typing import Final
 
 from rr_tcp.cli.arguments import seconds
 from rr_tcp.cli.loading import AppReference, load_app
 from rr_tcp.cli.pool import add_rpc
+from rr_tcp.cli.sidecar import Sidecar
 from rr_tcp.errors import ConfigurationError, RPCError, ScanUnsupportedError, SessionStoreError
 from rr_tcp.logs import log_to_stderr
 from rr_tcp.plugins.tcp import TcpConnections
@@ -24,8 +23,6 @@ from rr_tcp.reaper import GRACE, INTERVAL, Reaper
 from rr_tcp.rpc import RPC
 
 log = logging.getLogger(__name__)
-
-_ENDS: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Goes round until a signal, or the end of the server that started it."""
-    # Blocked from here on and looked for between two steps: what is under way is finished, and no wait is cut short.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
-    parent = os.getppid()
+    sidecar = Sidecar()
     log_to_stderr(os.environ)
     os.environ["RR_RPC"] = args.rpc  # as a worker has it
     app = load_app(args.app)
@@ -63,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         )
     with contextlib.closing(app), contextlib.closing(RPC(args.rpc)) as rpc:
         reaper = Reaper(app.store, app.limits, TcpConnections(rpc), ttl=app.session_ttl, grace=args.grace)
-        _go_round(reaper, every=args.every, wait=lambda rest: _wait(rest, parent))
+        _go_round(reaper, every=args.every, wait=lambda rest: _wait(sidecar, rest))
     return 0
 
 
@@ -102,7 +97,7 @@ def _go_round(reaper: Reaper, *, every: float, wait: Callable[[float], None]) ->
             wait(max(0.0, every - (time.monotonic() - began)))
 
 
-def _wait(rest: float, parent: int) -> None:
-    """Returns after so many seconds; raises `_EndedError` as soon as somebody wants us to end, or our parent did."""
-    if signal.sigtimedwait(_ENDS, rest) is not None or os.getppid() != parent:
+def _wait(sidecar: Sidecar, rest: float) -> None:
+    """Returns after so many seconds; raises `_EndedError` as soon as it is time to go."""
+    if sidecar.over(rest):
         raise _EndedError
