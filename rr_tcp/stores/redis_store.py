@@ -181,7 +181,7 @@ class RedisStore:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """As `_execute`, around calls that no event waits for: a block costs as much as two fields of a session."""
+        """As `_execute`, around calls that not every event makes: a block costs as much as two fields of a session."""
         try:
             yield
         except RedisCallError as error:
