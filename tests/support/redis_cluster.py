@@ -23,6 +23,9 @@ MASTERS: Final = 3
 NODE_TIMEOUT: Final = 2.0
 """Seconds without an answer after which the others hold a node for failing, and elect its replica."""
 
+TAKES_OVER: Final = 80.0
+"""Seconds until a replica has taken over, on a machine that is busy with other things: elections are held again."""
+
 SLOTS: Final = 16384
 
 
@@ -141,5 +144,7 @@ def running_cluster(directory: Path, *options: str, replicas: int = 0) -> Iterat
 def _node(directory: Path, port: int, bus: int, options: Sequence[str]) -> RedisServer:
     directory.mkdir()
     own = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", f"{NODE_TIMEOUT * 1000:g}")
-    rest = ("--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0", *options)
-    return RedisServer(directory, port, (*own, *rest))
+    rest = ("--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0")
+    # A replica may take over however long it has not heard of its master: on a busy machine that can be long.
+    validity = ("--cluster-replica-validity-factor", "0")
+    return RedisServer(directory, port, (*own, *rest, *validity, *options))

@@ -17,7 +17,7 @@ from rr_tcp.sessions import StoredSession
 from rr_tcp.stores import CheckedSessionStore, open_store
 from rr_tcp.stores.redis_store import SOCKET_TIMEOUT
 from rr_tcp.testing import free_ports
-from tests.support.redis_cluster import RedisClusterServers, running_cluster
+from tests.support.redis_cluster import TAKES_OVER, RedisClusterServers, running_cluster
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
 
@@ -168,10 +168,17 @@ def test_with_replicas_an_event_counts_only_when_a_replica_has_it(tmp_path: Path
                 return store.load(key) == StoredSession(b"last", 4) and store.read_bulk(key) == b"bulk"
             return False
 
-        wait_until(loaded, "the replica as master")
+        wait_until(loaded, "the replica as master", timeout=TAKES_OVER)
         master.start()
         wait_until(servers.settled, "the replicas")
-        store.end(key, ttl=TTL, state=b"over")
+
+        def ended() -> bool:  # the replica has half a second, and has just come
+            with contextlib.suppress(SessionStoreError):
+                store.end(key, ttl=TTL, state=b"over")
+                return True
+            return False
+
+        wait_until(ended, "a replica that keeps up")
         assert store.load(key) == StoredSession(b"over", closed=True)
 
 
@@ -204,6 +211,6 @@ def test_a_replica_takes_over(tmp_path: Path, key: str) -> None:
                 return store.load(key) == StoredSession(b"state")
             return False
 
-        wait_until(loaded, "the replica as master")
+        wait_until(loaded, "the replica as master", timeout=TAKES_OVER)
         store.save(key, b"more", ttl=TTL)
         assert store.load(key) == StoredSession(b"more")

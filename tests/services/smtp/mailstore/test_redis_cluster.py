@@ -14,7 +14,7 @@ from services.smtp import MailStore, MailStoreError, open_mail_store
 from services.smtp.mailstore.interface import PIECE
 from services.smtp.mailstore.redis_scripts import PREFIX
 from tests.services.smtp.mailstore.samples import TEXT, add, mail_id, numbers, text_of
-from tests.support.redis_cluster import RedisClusterServers, running_cluster
+from tests.support.redis_cluster import TAKES_OVER, RedisClusterServers, running_cluster
 from tests.support.servers import RedisServer
 from tests.support.waiting import wait_until
 
@@ -164,4 +164,4 @@ def test_a_mail_counts_only_when_a_replica_has_it_and_is_there_after_a_failover(
                 return numbers(store) == [0, 1]
             return False
 
-        wait_until(taken_over, "the replica as master")
+        wait_until(taken_over, "the replica as master", timeout=TAKES_OVER)
