@@ -34,6 +34,7 @@ from rr_tcp.errors import (
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.limits import ClientLimits, ConnectionLimits
 from rr_tcp.line_protocol import LineProtocol, LineState
+from rr_tcp.logs import log_to_stderr
 from rr_tcp.observability import Distribution, EventMetrics, Reporter
 from rr_tcp.plugins.collectors import Counter
 from rr_tcp.responses import Response, TcpResponse
@@ -90,4 +91,5 @@ __all__ = [
     "UnexpectedPayloadError",
     "Worker",
     "WorkerError",
+    "log_to_stderr",
 ]

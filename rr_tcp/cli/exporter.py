@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exports until SIGTERM or SIGINT, or until the server that started it is gone; ends with exit code 0 then."""
     sidecar = Sidecar()
-    log_to_stderr(os.environ)
+    log_to_stderr(os.environ, started_by_server=True)
     with contextlib.closing(RPC(args.rpc)) as rpc:
         exporter, failures, rest = PoolExporter(rpc, server=sidecar.server), 0, 0.0
         while not sidecar.over(rest):

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Goes round until a signal, or the end of the server that started it."""
     sidecar = Sidecar()
-    log_to_stderr(os.environ)
+    log_to_stderr(os.environ, started_by_server=True)
     os.environ["RR_RPC"] = args.rpc  # as a worker has it
     app = load_app(args.app)
     if app.store is None:

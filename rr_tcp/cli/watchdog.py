@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         ServerError: the server's sockets cannot be seen.
     """
     sidecar = Sidecar()
-    log_to_stderr(os.environ)
+    log_to_stderr(os.environ, started_by_server=True)
     watchdog = Watchdog(sidecar.server, patience=args.patience)
     log.info("looking after the listeners of process %d", sidecar.server)
     while not sidecar.over(INTERVAL):

@@ -158,7 +158,7 @@ def test_compose_hands_on_every_setting_of_the_consumers() -> None:
         assert services[name]["profiles"] == [name]
         assert services[name]["environment"]["MAIL_STORE"] == services["stack"]["environment"]["MAIL_STORE"]
         its = {setting for setting in example if setting.startswith((name.upper(), "DELIVERY"))}
-        assert its | {"MAIL_STORE", "LOG_LEVEL", "SMTP_HOSTNAME"} == set(services[name]["environment"])
+        assert its | {"MAIL_STORE", "LOG_LEVEL", "LOG_FORMAT", "SMTP_HOSTNAME"} == set(services[name]["environment"])
 
 
 def test_every_setting_that_the_code_reads_is_in_the_example() -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import ssl
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import httpx
 
-from rr_tcp import ConfigurationError
+from rr_tcp import log_to_stderr
 from services.smtp.forward.consumer import Consumer
 from services.smtp.forward.handling import Surroundings
 from services.smtp.forward.interface import Forwarder
@@ -62,13 +60,7 @@ def run(options: Options, env: Mapping[str, str]) -> None:
         ConfigurationError: a setting cannot be used.
         MailStoreError: the store fails, and there is to be but one round.
     """
-    level = env.get("LOG_LEVEL", "INFO")
-    try:
-        logging.basicConfig(
-            level=level.upper(), format=f"%(levelname)s [{os.getpid()}] %(name)s: %(message)s", stream=sys.stderr
-        )
-    except ValueError:
-        raise ConfigurationError(f"LOG_LEVEL is {level!r}: give DEBUG, INFO, WARNING or ERROR") from None
+    log_to_stderr(env)
     for name in ("httpx", "httpcore"):  # they log URLs
         logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.run(_run(options, env))
