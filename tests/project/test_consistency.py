@@ -129,6 +129,17 @@ def test_the_edge_leads_to_the_listeners_behind_it() -> None:
     assert compose["stack"]["environment"]["EDGE_NETWORKS"] == f"${{EDGE_NETWORKS:-{name}}}"
 
 
+def test_the_edge_asks_each_service_as_often_as_the_docs_say() -> None:
+    """The echo less often, as RoadRunner logs a read error each time."""
+    checks = re.findall(
+        r"^backend (\w+)(?:\n.+)*?\n    default-server check inter (\d+)s",
+        text("deploy/edge/haproxy.cfg"),
+        re.MULTILINE,
+    )
+    assert checks == [("smtps", "2"), ("echos", "10")]
+    assert "220 and 221 of SMTP every two seconds, the echo's line every ten" in text("docs/howto/edge.md")
+
+
 def test_compose_hands_on_every_limit_of_the_edge_whose_default_the_example_shows() -> None:
     example = dict(re.findall(r"^#(EDGE_\w+)=(.*)$", text(".env.example"), re.MULTILINE))
     edge = load("docker-compose.yml")["services"]["edge"]
