@@ -8,14 +8,16 @@ from typing import Any, Final
 
 import kubernetes_validate
 
+from scripts.run_stack import BEHIND_EDGE
 from tests.support.kustomize import Object
 
 KUBERNETES: Final = "1.33.0"
 """The API whose schemas the manifests are held to."""
 
 
-METRICS: Final = "metrics"
-"""A port of RoadRunner's that is no listener of ours: nothing is probed there."""
+UNPROBED: Final = BEHIND_EDGE | {"metrics"}
+"""Ports where nothing is probed: that of the metrics is no listener of ours, and those behind the edge close whoever is
+not the edge, and are served by the workers that the others show to be there."""
 
 
 def problems(objects: Sequence[Object], settings: frozenset[str], ports: Mapping[str, int]) -> list[str]:
@@ -102,14 +104,14 @@ def _loose_selectors(workload: Object) -> Iterator[str]:
 
 def _wrong_ports(pod: Mapping[str, Any], ports: Mapping[str, int]) -> Iterator[str]:
     named = {port["name"]: port["containerPort"] for container in pod["containers"] for port in container["ports"]}
-    if not named.items() <= ports.items():
+    if named != ports:
         yield f"the pod's ports are {named}, those of .rr.yaml are {dict(ports)}"
-    listeners = {port for name, port in named.items() if name != METRICS}
+    listeners = {port for name, port in named.items() if name not in UNPROBED}
     for container in pod["containers"]:
         for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
             asked = set(map(int, re.findall(r"127\.0\.0\.1:(\d+)", str(container.get(probe)))))
             if asked != listeners:
-                yield f"{probe} asks {asked}, not all listeners"
+                yield f"{probe} asks {asked}, not the listeners that answer everybody"
 
 
 def _unknown_settings(

@@ -61,6 +61,8 @@ BREAKS: list[tuple[Callable[[list[Object]], Any], str]] = [
     (lambda o: container(o).update(image="rr-tcp"), "image without a version"),
     (lambda o: container(o).update(image="rr-tcp:latest"), "image without a version"),
     (lambda o: container(o)["ports"][0].update(containerPort=25), "ports are {'smtp': 25"),
+    (lambda o: container(o)["ports"].pop(2), "ports are {'smtp': 1025"),
+    (lambda o: container(o).update(readinessProbe=container(o)["livenessProbe"] | {"exec": {}}), "readinessProbe asks"),
     (lambda o: container(o)["env"].append({"name": "SMTP_MAXSIZE", "value": "1"}), "no settings: SMTP_MAXSIZE"),
     (lambda o: container(o)["env"].pop(0), "not set: SESSION_STORE"),
     (lambda o: the(o, "Deployment")["spec"]["selector"].update(matchLabels={"a": "b"}), "select its own pods"),
@@ -132,6 +134,16 @@ def test_production_keeps_the_edges_address_and_a_pod_of_two() -> None:
     sources = service["loadBalancerSourceRanges"]
     policy = the(rendered("production"), "NetworkPolicy")["spec"]["ingress"]
     assert [peer["ipBlock"]["cidr"] for rule in policy for peer in rule["from"] if "ipBlock" in peer] == sources
+    [settings] = [each["data"] for each in rendered("production") if each["kind"] == "ConfigMap"]
+    assert settings["EDGE_NETWORKS"].split(",") == sources
+
+
+def test_the_edge_reaches_the_listeners_that_read_the_proxy_protocols_line() -> None:
+    """The others would take that line for a command, and the edge's address for that of every client."""
+    ports = {port["name"]: port["port"] for port in the(rendered("production"), "Service", "smtp")["spec"]["ports"]}
+    assert ports == {name: PORTS[name] for name in ("smtp", "smtps")}
+    opened = the(rendered("production"), "NetworkPolicy")["spec"]["ingress"][0]["ports"]
+    assert {port["port"] for port in opened} == LISTENERS.keys()
 
 
 def test_the_stores_urls_are_secrets_in_production_only() -> None:
