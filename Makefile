@@ -66,7 +66,7 @@ e2e: require-docker .venv/.dev ## Run the end-to-end tests and those of the cont
 	  --compose-project $(E2E_PROJECT) $(PYTEST_ARGS)
 
 .PHONY: test-pythons
-test-pythons: rr redis audit-env ## Run the unit tests on every Python from 3.11 to 3.13 that the machine has
+test-pythons: rr redis prometheus toxiproxy kustomize audit-env ## Run the unit tests on every Python from 3.11 to 3.13 that the machine has
 	@scripts/test-pythons $(UNIT_TESTS) $(PYTEST_ARGS)
 
 .PHONY: fuzz

@@ -13,8 +13,6 @@ import pytest
 
 from tests.tools.common import ROOT
 
-pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="Go, which reads the binary, is not installed")
-
 AUDIT_PYTHON = ROOT / ".cache/audit/bin/python"
 
 VALIDATE = """
@@ -24,6 +22,12 @@ from cyclonedx.validation.json import JsonStrictValidator
 fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read())
 sys.exit(None if fault is None else str(fault))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def go() -> None:
+    if shutil.which("go") is None:
+        pytest.fail("Go, which reads RoadRunner's binary, is not installed: `make sbom` needs it")
 
 
 def in_audit_environment(*args: str | Path) -> subprocess.CompletedProcess[str]:
