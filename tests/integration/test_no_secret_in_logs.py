@@ -37,6 +37,8 @@ from tests.support.waiting import wait_until
 
 OtherSide = Callable[[Mapping[str, str], Path], contextlib.AbstractContextManager[dict[str, str]]]
 
+OTHER_PORTS = ("RPC_PORT", "METRICS_PORT", "SMTPS_PORT", "ECHOS_PORT")
+
 NAMES = ["password", "guess", "command", "body", "redis", "echo"]
 
 
@@ -74,11 +76,11 @@ class Stack:
 @pytest.fixture(params=["users file", "authenticator"])
 def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
     words = {name: canary(name) for name in NAMES}
-    smtp, echo, rpc = free_ports(3)
+    smtp, echo, *others = free_ports(2 + len(OTHER_PORTS))
     env = {
         "SMTP_PORT": str(smtp),
         "ECHO_PORT": str(echo),
-        "RPC_PORT": str(rpc),
+        **dict(zip(OTHER_PORTS, map(str, others), strict=True)),
         "PYTHON": sys.executable,
         "LOG_LEVEL": "DEBUG",
         "SMTP_AUTH_LISTENERS": "smtp",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rr_tcp.testing import free_ports
-from tests.e2e.targets import native
+from tests.e2e.targets import PORT_SETTINGS, native
 from tests.integration.conftest import ROOT, TIMEOUT
 
 LOOPBACK = "127.0.0.1"
@@ -54,13 +54,13 @@ def test_it_listens_on_the_loopback_alone_when_the_services_listen_everywhere(tm
 )
 def test_a_port_that_is_none_ends_the_server_instead_of_moving_it(value: str, tmp_path: Path) -> None:
     """`make run` says so before it starts anything; this is RoadRunner alone, as in the image."""
-    ports = dict(zip(("SMTP_PORT", "ECHO_PORT", "port"), map(str, free_ports(3)), strict=True))
-    port = ports.pop("port")
+    settings = (*PORT_SETTINGS.values(), "METRICS_PORT")
+    port, *free = map(str, free_ports(1 + len(settings)))
     done = subprocess.run(
         [ROOT / "bin/rr", "serve", "-w", ROOT, "-c", ROOT / ".rr.yaml"],
         env={
             **os.environ,
-            **ports,
+            **dict(zip(settings, free, strict=True)),
             "RPC_PORT": value.format(port=port),
             "SESSION_STORE": "rrkv://sessions",
             "MAIL_STORE": f"sqlite:///{tmp_path}/mail.db",
