@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic
 from rr_tcp.access import AccessRules
 from rr_tcp.admission import Admission
 from rr_tcp.connection import Connection
-from rr_tcp.errors import ConfigurationError, SessionStoreError, SessionTooLargeError
+from rr_tcp.errors import ConfigurationError, SessionError, SessionStoreError, SessionTooLargeError
 from rr_tcp.events import Request, TcpEvent, split_remote_addr
 from rr_tcp.limits import ConnectionLimits
 from rr_tcp.process import Forks, end_child
@@ -206,17 +206,21 @@ class StatefulRoute(Generic[StateT]):
         if connection.closing:
             self._finish(connection)
             return Response.of(output, close=True)
+        try:
+            self._save(connection, saved)
+        except SessionError as error:  # of the store, or a state over the limit
+            if not handled:
+                raise
+            raise UnsavedError(str(error), output) from error
+        return Response.of(output, close=False)
+
+    def _save(self, connection: Connection[StateT], saved: bytes | None) -> None:
+        """Saves what an event changed; see `_settle`."""
         append, truncate = connection.pending_bulk()
         state = self._encode(connection)
         if state != saved or append or truncate or self._renewals.due(connection.uuid):
             server = connection.server if saved is None else ""
-            try:
-                self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate, server=server)
-            except SessionStoreError as error:
-                if not handled:
-                    raise
-                raise UnsavedError(str(error), output) from error
-        return Response.of(output, close=False)
+            self._store.save(connection.uuid, state, ttl=self._ttl, append=append, truncate=truncate, server=server)
 
     def _finish(self, connection: Connection[StateT]) -> None:
         """Ends a session that the protocol closed. Its last reply stands, and leaves, whatever fails here.

@@ -16,6 +16,8 @@ from rr_tcp import (
     Connection,
     Request,
     Response,
+    SessionDataError,
+    SessionError,
     SessionStoreError,
     StatefulProtocol,
     StoredSession,
@@ -376,7 +378,8 @@ def test_a_store_that_fails_is_a_line_in_the_log_and_no_traceback(caplog: pytest
     assert "it is closed: no answer for" in record.getMessage()
 
 
-def test_what_was_done_in_an_event_that_cannot_be_saved_is_told_and_the_connection_ends() -> None:
+@pytest.mark.parametrize("error", [SessionStoreError("no room"), SessionDataError("damaged")])
+def test_what_was_done_in_an_event_that_cannot_be_saved_is_told_and_the_connection_ends(error: SessionError) -> None:
     """Were the reply to something that was done for good replaced by an error, the client would have it done again."""
 
     class Unsaving(MemorySessionStore):
@@ -384,7 +387,7 @@ def test_what_was_done_in_an_event_that_cannot_be_saved_is_told_and_the_connecti
 
         def save(self, key: str, state: bytes, **options: Any) -> None:
             if self.failing:
-                raise SessionStoreError("no room")
+                raise error
             super().save(key, state, **options)
 
     store = Unsaving()
@@ -396,4 +399,22 @@ def test_what_was_done_in_an_event_that_cannot_be_saved_is_told_and_the_connecti
     assert client.send(b"x\n") == b"1 of 2\nsorry\n"
     assert client.closed
     assert late.connect() == b"sorry\n", "nothing was done yet"
+    app.close()
+
+
+def test_what_was_done_in_an_event_whose_state_is_over_the_limit_is_told_too(
+    store: MemorySessionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Growing(NotesProtocol):
+        def data_received(self, connection: Connection[Notes], data: bytes) -> None:  # type: ignore[override]  # def
+            connection.write(b"%d bytes done\n" % len(data))
+            connection.state.lines = 2**40
+
+    app = App(store=store, max_state=len(msgspec.msgpack.encode(Notes())))
+    app.add("notes", Growing())
+    client = ConnectionDriver(app, "notes")
+    client.connect()
+    assert client.send(b"x\n") == b"2 bytes done\nsorry\n"
+    assert client.closed
+    assert "raise App(max_state=...)" in caplog.text
     app.close()
