@@ -5,7 +5,8 @@ counted is in the session store, so that it does not matter which worker gets an
 
 A connection is counted from its CONNECTED to its CLOSE. RoadRunner does not always report a CLOSE; so when a client has
 as many connections as it may, those of them that were counted longest ago are looked at, and one whose session is over
-counts no more. A client that is refused wrongly for that reason is let in some seconds later.
+counts no more. Where a worker died or the server was started anew, that is when the reaper has removed the session:
+until then a client may be refused wrongly.
 """
 
 from __future__ import annotations

@@ -138,7 +138,10 @@ class RedisClient:
         replies: list[Any] = self._call(key, call)
         reached: int = replies.pop()
         if reached < replicas:
-            raise RedisLineError(f"{reached} of {replicas} replicas have what was written")
+            raise RedisLineError(
+                f"{reached} of {replicas} replicas have what was written: see that they run and keep up with their "
+                "master, or lower replicas= in the URL"
+            )
         return replies
 
     def _call(self, key: str, call: Callable[[redis.Redis], Any]) -> Any:

@@ -217,9 +217,13 @@ def _hash_key(key: str) -> str:
 def _open_session(
     key: str, closed: bytes | None, server: bytes | None, opened: bytes | None, saved: bytes | None
 ) -> OpenSession | None:
+    """What a session tells; None for one that has ended, or is damaged, so that no connection can go on with it."""
     if closed != b"0":
         return None
-    return OpenSession(key, (server or b"").decode(), float(opened or 0), float(saved or 0))
+    try:
+        return OpenSession(key, (server or b"").decode(), float(opened or 0), float(saved or 0))
+    except ValueError:  # no UTF-8, or no number
+        return None
 
 
 def _bulk_key(key: str) -> str:

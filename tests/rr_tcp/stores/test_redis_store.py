@@ -73,6 +73,26 @@ def test_nothing_is_left_after_its_time(store: CheckedSessionStore, redis_server
         wait_until(lambda: not list(client.scan_iter(f"*{key}*")), timeout=4.0)
 
 
+@pytest.mark.parametrize(("field", "damage"), [("saved", b"soon"), ("opened", b"\xff"), ("server", b"\xff")])
+def test_a_scan_goes_past_a_session_with_a_damaged_field(
+    store: CheckedSessionStore, redis_server: RedisServer, new_key: Callable[[], str], field: str, damage: bytes
+) -> None:
+    """One such key must not be what keeps the reaper from all others."""
+    damaged, whole = new_key(), new_key()
+    for key in (damaged, whole):
+        store.save(key, b"state", ttl=TTL, server="smtp")
+    with contextlib.closing(redis_server.client()) as client:
+        client.hset(f"rr-tcp:{{{damaged}}}", field, damage)
+    page = store.scan()
+    found = {session.key for session in page.sessions}
+    while page.cursor:
+        page = store.scan(page.cursor)
+        found |= {session.key for session in page.sessions}
+    store.delete(damaged)
+    assert whole in found
+    assert damaged not in found
+
+
 def test_no_server_is_an_error_at_once() -> None:
     with contextlib.closing(open_store(f"redis://127.0.0.1:{free_ports(1)[0]}")) as store:
         start = time.monotonic()
