@@ -78,8 +78,9 @@ class PoolExporter:
             OSError: this system does not list its connections.
         """
         if self._ports is None:
-            self._ports = listening_ports(self._rpc)
+            ports = listening_ports(self._rpc)
             self._metrics.declare(POOL_WORKERS, POOL_MEMORY, OPEN_CONNECTIONS, OBSERVED)
+            self._ports = ports  # not before both got through
         self._serving = self._serving or listens(self._server, self._ports.values())
         workers = self._informer.workers(PLUGIN) if self._serving else None
         if workers is None:
