@@ -68,10 +68,9 @@ class App:
     Args:
         store: where the sessions of stateful protocols rest; needed by `add`.
         session_ttl: seconds that a session lives without an event, up to a tenth less where events do not change it.
+        admission: holds clients to the number of connections of stateful protocols that they may have.
         max_response: limit of the replies to one event, bytes.
         max_state: limit of a connection's encoded state, bytes.
-
-        admission: holds clients to the number of connections of stateful protocols that they may have.
 
     Attributes:
         store: as given.
