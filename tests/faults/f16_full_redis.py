@@ -113,7 +113,8 @@ FAULT: Final = Fault(
     holds=(
         "every acknowledged mail is stored once, with its bytes and envelope; clients are told 452 where mails are "
         "concerned and 421 where sessions are; sessions that end are removed all the same; mail is accepted within 5 s "
-        "once there is memory again, by the same workers; connections that only waited go on"
+        "(longer on a machine that does much else) once there is memory again, by the same workers; "
+        "connections that only waited go on"
     ),
     cases=cases,
 )

@@ -149,6 +149,7 @@ def judge(hardship: Hardship, after: Outcome, *, codes: Collection[str], recover
         "refused for now, by code": refused or "-",
         "longest wait for a reply": f"{log.longest:.2f} s",
         "mail is accepted again, median and longest": median_and_longest(hardship.recovered_after),
+        "the longest that is allowed, with the machine as busy as it was": f"{recovery:.1f} s",
         "workers lost": str(len(lost)),
     }
     return with_aftermath(figures, findings, after)
