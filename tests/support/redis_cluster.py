@@ -23,8 +23,8 @@ MASTERS: Final = 3
 NODE_TIMEOUT: Final = 2.0
 """Seconds without an answer after which the others hold a node for failing, and elect its replica."""
 
-TAKES_OVER: Final = 80.0
-"""Seconds until a replica has taken over, on a machine that is busy with other things: elections are held again."""
+FOLLOWS: Final = 1.0
+"""Seconds that a write waits for the replicas."""
 
 SLOTS: Final = 16384
 
@@ -77,15 +77,33 @@ class RedisClusterServers:
 
         return next(node for node in self.nodes if node.running and replicates(node))
 
+    def followers(self, master: RedisServer) -> int:
+        """How many replicas have all that a master was told before, and a write of now.
+
+        That a replica is `online` does not say it: Redis calls it so when its copy has been sent, and sends what was
+        written since only after the replica's next message, which may come a second later. Who takes over before that
+        has nothing of it. Nor does a WAIT alone say it: it is about what its own connection has written.
+        """
+        online = _ask(master, "INFO", "replication").count(b",state=online,")
+        if not online:  # a replica has none, and takes no writes
+            return 0
+        with contextlib.closing(master.client()) as client, client.pipeline(transaction=False) as pipeline:
+            queue: Callable[..., object] = pipeline.execute_command
+            queue("FUNCTION", "FLUSH")  # a write without a key, which would have to be in the master's slots
+            queue("WAIT", online, round(FOLLOWS * 1000))
+            reached: int = pipeline.execute()[-1]
+        return reached
+
     def replicated(self) -> bool:
         """Whether each master has all its replicas, and they what it has."""
-        return sum(_online(node) for node in self.nodes if node.running) == MASTERS * self.replicas
+        wanted = MASTERS * self.replicas
+        return not wanted or sum(self.followers(node) for node in self.nodes if node.running) == wanted
 
     def settled(self) -> bool:
-        """Whether it is whole, with all replicas; a node that loads its data is not there yet."""
+        """Whether it is whole, with all replicas; a node that loads its data, or has just become one, is not yet."""
         try:
             return self.whole() and self.replicated()
-        except redis.BusyLoadingError:
+        except (redis.BusyLoadingError, redis.ReadOnlyError):
             return False
 
     def whole(self) -> bool:
@@ -101,11 +119,6 @@ def _ask(node: RedisServer, *command: str) -> Any:
         client.response_callbacks.clear()
         execute: Callable[..., Any] = client.execute_command
         return execute(*command)
-
-
-def _online(node: RedisServer) -> int:
-    text: bytes = _ask(node, "INFO", "replication")
-    return text.count(b",state=online,")
 
 
 def _info(node: RedisServer) -> dict[str, str]:
@@ -145,6 +158,4 @@ def _node(directory: Path, port: int, bus: int, options: Sequence[str]) -> Redis
     directory.mkdir()
     own = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", f"{NODE_TIMEOUT * 1000:g}")
     rest = ("--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0")
-    # A replica may take over however long it has not heard of its master: on a busy machine that can be long.
-    validity = ("--cluster-replica-validity-factor", "0")
-    return RedisServer(directory, port, (*own, *rest, *validity, *options))
+    return RedisServer(directory, port, (*own, *rest, *options))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
 from rr_tcp.redis_client import CONNECT_TIMEOUT
@@ -17,9 +16,9 @@ from rr_tcp.sessions import StoredSession
 from rr_tcp.stores import CheckedSessionStore, open_store
 from rr_tcp.stores.redis_store import SOCKET_TIMEOUT
 from rr_tcp.testing import free_ports
-from tests.support.redis_cluster import TAKES_OVER, RedisClusterServers, running_cluster
+from tests.support.redis_cluster import RedisClusterServers, running_cluster
 from tests.support.servers import RedisServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import first_answer, wait_until
 
 TTL = 600.0
 
@@ -159,26 +158,15 @@ def test_with_replicas_an_event_counts_only_when_a_replica_has_it(tmp_path: Path
         with pytest.raises(SessionStoreError, match=r"0 of 1 replicas .* lower replicas= in the URL"):
             store.save(key, b"unsafe", ttl=TTL)
         replica.start()
-        wait_until(lambda: ask(master, "WAIT", 1, 100) == 1, "the replica's connection")
+        wait_until(lambda: servers.followers(master) == 1, "the replica")
         store.save(key, b"last", ttl=TTL, append=b"bulk", truncate=True)
         master.stop()
-
-        def loaded() -> bool:
-            with contextlib.suppress(SessionStoreError):
-                return store.load(key) == StoredSession(b"last", 4) and store.read_bulk(key) == b"bulk"
-            return False
-
-        wait_until(loaded, "the replica as master", timeout=TAKES_OVER)
+        loaded = first_answer(lambda: store.load(key), SessionStoreError, "the replica as master")
+        assert loaded == StoredSession(b"last", 4)
+        assert store.read_bulk(key) == b"bulk"
         master.start()
         wait_until(servers.settled, "the replicas")
-
-        def ended() -> bool:  # the replica has half a second, and has just come
-            with contextlib.suppress(SessionStoreError):
-                store.end(key, ttl=TTL, state=b"over")
-                return True
-            return False
-
-        wait_until(ended, "a replica that keeps up")
+        store.end(key, ttl=TTL, state=b"over")
         assert store.load(key) == StoredSession(b"over", closed=True)
 
 
@@ -203,14 +191,9 @@ def test_a_replica_takes_over(tmp_path: Path, key: str) -> None:
     ):
         store.save(key, b"state", ttl=TTL)
         master = servers.master_of(stored_key(key))
-        assert ask(master, "WAIT", 1, 5000) == 1, "the replica has it"
+        wait_until(lambda: servers.followers(master) == 1, "the replica")
         master.stop()
-
-        def loaded() -> bool:
-            with contextlib.suppress(SessionStoreError, redis.RedisError):
-                return store.load(key) == StoredSession(b"state")
-            return False
-
-        wait_until(loaded, "the replica as master", timeout=TAKES_OVER)
+        loaded = first_answer(lambda: store.load(key), SessionStoreError, "the replica as master")
+        assert loaded == StoredSession(b"state")
         store.save(key, b"more", ttl=TTL)
         assert store.load(key) == StoredSession(b"more")
