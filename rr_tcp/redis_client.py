@@ -9,7 +9,8 @@ plain client, as it does to a single server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
@@ -227,6 +228,25 @@ class _Server:
         self._client.close()
 
 
+class _Map(RedisCluster):
+    """Knows which node has a slot.
+
+    redis-py's own asks for the table of all commands first, and only the master of the first slots: while that one is
+    dead nobody who comes could use the others. Here no command goes through it, so it needs no table.
+    """
+
+    def command(self, **_: Any) -> Any:
+        return {}
+
+
+@contextlib.contextmanager
+def _mapping() -> Iterator[None]:
+    try:
+        yield
+    except IndexError:  # so redis-py fails where no node has a slot
+        raise ClusterDownError("no node has a slot: has redis-cli --cluster create put them together?") from None
+
+
 class _Cluster:
     def __init__(self, place: RedisPlace, settings: dict[str, Any]) -> None:
         self._place = place
@@ -252,12 +272,13 @@ class _Cluster:
         """The cluster, its nodes as they are known."""
         if self._cluster is None:
             node: Any = ClusterNode  # it has no types, nor have the calls below
-            self._cluster = RedisCluster(
-                startup_nodes=[node(host, port) for host, port in self._place.nodes],
-                require_full_coverage=False,  # without one of its masters a cluster can still serve the others' slots
-                retry=Retry(NoBackoff(), 0),
-                **self._settings,
-            )
+            with _mapping():
+                self._cluster = _Map(
+                    startup_nodes=[node(host, port) for host, port in self._place.nodes],
+                    require_full_coverage=False,  # without one of its masters a cluster can serve the others' slots
+                    retry=Retry(NoBackoff(), 0),
+                    **self._settings,
+                )
         elif self._doubted:
             self._ask_again(self._cluster)
         self._doubted = False
@@ -274,7 +295,8 @@ class _Cluster:
     def _ask_again(self, cluster: RedisCluster) -> None:
         """Asks any node that is known; where none answers, the next call begins with those of the URL."""
         try:
-            cluster.nodes_manager.initialize()
+            with _mapping():
+                cluster.nodes_manager.initialize()
         except (redis.RedisError, RedisClusterException):
             self.close()
             raise

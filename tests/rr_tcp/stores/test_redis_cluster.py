@@ -17,7 +17,7 @@ from rr_tcp.stores import CheckedSessionStore, open_store
 from rr_tcp.stores.redis_store import SOCKET_TIMEOUT
 from rr_tcp.testing import free_ports
 from tests.support.redis_cluster import RedisClusterServers, running_cluster
-from tests.support.servers import RedisServer
+from tests.support.servers import RedisServer, running_redis
 from tests.support.waiting import first_answer, wait_until
 
 TTL = 600.0
@@ -121,6 +121,29 @@ def test_a_master_that_dies_costs_its_own_slots_only_until_it_is_back(
         assert store.load(keys[lost.port]) is None, "it kept its data in memory only"
         store.save(keys[lost.port], b"new", ttl=TTL)
         assert store.load(keys[lost.port]) == StoredSession(b"new")
+
+
+def test_who_comes_while_the_first_master_is_dead_can_use_the_others(
+    own_cluster: RedisClusterServers, new_key: Callable[[], str]
+) -> None:
+    first = min(ask(own_cluster.nodes[0], "CLUSTER", "SLOTS"))[2][1]
+    lost = next(master for master in own_cluster.masters if master.port == first)
+    key = next(key for key in iter(new_key, "") if own_cluster.master_of(stored_key(key)) is not lost)
+    lost.stop()
+    with contextlib.closing(open_store(own_cluster.url)) as store:
+        store.save(key, b"state", ttl=TTL)
+        assert store.load(key) == StoredSession(b"state")
+
+
+def test_a_node_that_is_in_no_cluster_yet_is_an_error_that_says_so(tmp_path: Path, key: str) -> None:
+    bus = str(free_ports(1)[0])
+    with (
+        running_redis(tmp_path, "--cluster-enabled", "yes", "--cluster-port", bus) as node,
+        contextlib.closing(open_store(f"redis+cluster://127.0.0.1:{node.port}")) as store,
+    ):
+        for _ in range(2):
+            with pytest.raises(SessionStoreError, match="no node has a slot"):
+                store.load(key)
 
 
 def test_a_slot_that_moved_is_found_and_nothing_is_applied_twice(own_cluster: RedisClusterServers, key: str) -> None:
