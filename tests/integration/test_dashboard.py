@@ -46,10 +46,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         wait_until(lambda: page(stack).get("rr_tcp_worker_starts_total") == 2, "the first report of both workers")
         with running_prometheus(directory, target) as prometheus, contextlib.closing(RPC(stack.rpc_address)) as rpc:
             wait_until(lambda: bool(prometheus.series("up == 1", since)), "the first scrape")
+            (victim, *_) = Informer(rpc).workers("tcp") or []
+            os.kill(victim.pid, signal.SIGKILL)
+            wait_until(lambda: page(stack).get("rr_tcp_worker_starts_total") == 3, "the victim's successor")
+            # Only now: the connection of an event that the victim gets is closed.
             with socket.create_connection((stack.echo.host, stack.echo.port)):
-                (victim, *_) = Informer(rpc).workers("tcp") or []
-                os.kill(victim.pid, signal.SIGKILL)
-                wait_until(lambda: page(stack).get("rr_tcp_worker_starts_total") == 3, "the victim's successor")
                 send_mails(stack, 20)
                 say_lines(stack, 20)
                 wait_until(lambda: page(stack).get("smtp_mails_accepted_total") == 20, "all mails on the page")
