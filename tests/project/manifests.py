@@ -4,42 +4,77 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import kubernetes_validate
 
-from scripts.run_stack import BEHIND_EDGE
+from tests.project.edge_manifests import careless, others_than_the_edge, unbelieved
 from tests.support.kustomize import Object
 
 KUBERNETES: Final = "1.33.0"
 """The API whose schemas the manifests are held to."""
 
+STACK: Final = "stack"
+"""The component that has the listeners; the others hand mails on, and have none."""
 
-UNPROBED: Final = BEHIND_EDGE | {"metrics"}
-"""Ports where nothing is probed: that of the metrics is no listener of ours, and those behind the edge close whoever is
-not the edge, and are served by the workers that the others show to be there."""
+NEEDED: Final = {
+    STACK: {"SESSION_STORE", "MAIL_STORE", "EDGE_NETWORKS"},
+    "relay": {"MAIL_STORE", "RELAY_URL", "RELAY_PASSWORD_FILE"},
+    "webhook": {"MAIL_STORE", "WEBHOOK_URL", "WEBHOOK_SECRET_FILE"},
+}
+"""The settings without which each component does not do what it is for."""
 
 
-def problems(objects: Sequence[Object], settings: frozenset[str], ports: Mapping[str, int]) -> list[str]:
-    """All that is wrong, in words.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the manifests are compared with.
 
-    Args:
-        objects: of one overlay.
-        settings: names of the settings that there are.
+    Attributes:
+        settings: names of those that there are.
         ports: of the listeners and of the metrics, by their names.
+        probed: the ports that the image's healthcheck asks.
     """
+
+    settings: frozenset[str]
+    ports: Mapping[str, int]
+    probed: frozenset[int]
+
+
+def problems(objects: Sequence[Object], known: Known) -> list[str]:
+    """All that is wrong with the objects of one overlay, in words."""
     found = list(_unknown_to_the_api(objects))
     for workload in _of(objects, "Deployment"):
         pod = workload["spec"]["template"]["spec"]
-        found += [*_soft_pods(pod), *_loose_selectors(workload), *_wrong_ports(pod, ports)]
+        component = component_of(workload)
+        found += [*_soft_pods(pod), *_loose_selectors(workload), *_wrong_ports(pod, component, known)]
         for container in pod["containers"]:
+            values = settings_of(container, objects)
             found += [
-                *_soft_containers(container),
+                *_soft_containers(container, component),
                 *_unpinned(container),
-                *_unknown_settings(container, objects, settings),
+                *_unknown_maps(container, objects),
+                *_wrong_settings(values, component, known.settings),
             ]
+            if component == STACK:
+                found += [*careless(values), *unbelieved(values, objects, known.ports)]
     found += [*_unselected(objects), *_unknown_ports(objects), *_secrets(objects), *_open_to_all(objects)]
-    return found
+    return [*found, *_not_led_to(objects, known), *others_than_the_edge(objects, known.ports)]
+
+
+def component_of(workload: Object) -> str:
+    """By the label of its pods."""
+    component: str = workload["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
+    return component
+
+
+def settings_of(container: Mapping[str, Any], objects: Sequence[Object]) -> dict[str, str]:
+    """The variables of a container; one whose value is in a secret has none here."""
+    maps = {each["metadata"]["name"]: each["data"] for each in _of(objects, "ConfigMap")}
+    values: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        values |= maps.get(source["configMapRef"]["name"], {})
+    return values | {each["name"]: each.get("value", "") for each in container.get("env", ())}
 
 
 def _of(objects: Sequence[Object], kind: str) -> list[Object]:
@@ -77,11 +112,12 @@ def _soft_pods(pod: Mapping[str, Any]) -> Iterator[str]:
         yield "a pod has a directory without a limit"
 
 
-def _soft_containers(container: Mapping[str, Any]) -> Iterator[str]:
+def _soft_containers(container: Mapping[str, Any], component: str) -> Iterator[str]:
     hard = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     if container.get("securityContext") != hard:
         yield f"container {container['name']} is not locked up"
-    if not {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys():
+    probes = {"readinessProbe"} | ({"startupProbe", "livenessProbe"} if component == STACK else set())
+    if not probes <= container.keys():
         yield f"container {container['name']} lacks a probe"
     resources = container.get("resources", {})
     if not {"cpu", "memory"} <= resources.get("requests", {}).keys() or "memory" not in resources.get("limits", {}):
@@ -102,31 +138,39 @@ def _loose_selectors(workload: Object) -> Iterator[str]:
             yield f"{_name(workload)} spreads pods that are not its own"
 
 
-def _wrong_ports(pod: Mapping[str, Any], ports: Mapping[str, int]) -> Iterator[str]:
-    named = {port["name"]: port["containerPort"] for container in pod["containers"] for port in container["ports"]}
-    if named != ports:
-        yield f"the pod's ports are {named}, those of .rr.yaml are {dict(ports)}"
-    listeners = {port for name, port in named.items() if name not in UNPROBED}
+def _wrong_ports(pod: Mapping[str, Any], component: str, known: Known) -> Iterator[str]:
+    named = {
+        port["name"]: port["containerPort"] for container in pod["containers"] for port in container.get("ports", ())
+    }
+    if named != (known.ports if component == STACK else {}):
+        yield f"the ports of {component} are {named}, those of .rr.yaml are {dict(known.ports)}"
+    if component != STACK:
+        return
     for container in pod["containers"]:
         for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
             asked = set(map(int, re.findall(r"127\.0\.0\.1:(\d+)", str(container.get(probe)))))
-            if asked != listeners:
-                yield f"{probe} asks {asked}, not the listeners that answer everybody"
+            if asked != known.probed:
+                yield f"{probe} asks {sorted(asked)}, the image's healthcheck {sorted(known.probed)}"
 
 
-def _unknown_settings(
-    container: Mapping[str, Any], objects: Sequence[Object], settings: frozenset[str]
-) -> Iterator[str]:
-    maps = {each["metadata"]["name"]: each["data"] for each in _of(objects, "ConfigMap")}
-    names = [each["name"] for each in container.get("env", ())]
+def _unknown_maps(container: Mapping[str, Any], objects: Sequence[Object]) -> Iterator[str]:
+    names = {each["metadata"]["name"] for each in _of(objects, "ConfigMap")}
     for source in container.get("envFrom", ()):
-        if (name := source["configMapRef"]["name"]) not in maps:
+        if (name := source["configMapRef"]["name"]) not in names:
             yield f"there is no ConfigMap {name}"
-        names += maps.get(name, ())
-    if unknown := sorted(set(names) - settings):
+
+
+def _wrong_settings(values: Mapping[str, str], component: str, settings: frozenset[str]) -> Iterator[str]:
+    if unknown := sorted(values.keys() - settings):
         yield f"no settings: {', '.join(unknown)}"
-    if missing := {"SESSION_STORE", "MAIL_STORE"} - set(names):
-        yield f"not set: {', '.join(sorted(missing))}"
+    if missing := sorted(NEEDED[component] - values.keys()):
+        yield f"not set: {', '.join(missing)}"
+
+
+def _not_led_to(objects: Sequence[Object], known: Known) -> Iterator[str]:
+    led = {port["targetPort"] for each in _of(objects, "Service") for port in each["spec"]["ports"]}
+    if missing := sorted(known.ports.keys() - led - {"metrics"}):
+        yield f"no Service leads to {', '.join(missing)}"
 
 
 def _unselected(objects: Sequence[Object]) -> Iterator[str]:
@@ -154,7 +198,7 @@ def _unknown_ports(objects: Sequence[Object]) -> Iterator[str]:
         port["name"]
         for each in _of(objects, "Deployment")
         for container in each["spec"]["template"]["spec"]["containers"]
-        for port in container["ports"]
+        for port in container.get("ports", ())
     }
     for each in _of(objects, "Service"):
         yield from (
@@ -163,7 +207,7 @@ def _unknown_ports(objects: Sequence[Object]) -> Iterator[str]:
             if port["targetPort"] not in named
         )
     for each in _of(objects, "NetworkPolicy"):
-        opened = [port["port"] for rule in each["spec"].get("ingress", ()) for port in rule["ports"]]
+        opened = [port["port"] for rule in each["spec"].get("ingress", ()) for port in rule.get("ports", ())]
         yield from (f"{_name(each)} opens no port {port}" for port in opened if port not in named)
 
 
@@ -179,7 +223,7 @@ def _open_to_all(objects: Sequence[Object]) -> Iterator[str]:
         yield "nothing is denied by default"
     for each in _of(objects, "NetworkPolicy"):
         rules = [*each["spec"].get("ingress", ()), *each["spec"].get("egress", ())]
-        peers = [peer for rule in rules for peer in rule.get("from", rule.get("to", [{}]))]
+        peers = [peer for rule in rules for peer in rule.get("from") or rule.get("to") or [{}]]
         if any(not peer or peer.get("ipBlock", {}).get("cidr") in {"0.0.0.0/0", "::/0"} for peer in peers) or any(
             peer.get(selector) == {} for peer in peers for selector in ("podSelector", "namespaceSelector")
         ):
