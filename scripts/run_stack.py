@@ -80,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) -> NoReturn:
     """Checks the surroundings, starts the server, waits for its end."""
-    settings, smtp, workers = Settings.from_env(env), SmtpSettings.from_env(env), _workers(env)
+    settings = Settings.from_env({**env, "RR_RPC": f"tcp://127.0.0.1:{env['RPC_PORT']}"})  # as .rr.yaml has it
+    smtp, workers = SmtpSettings.from_env(env), _workers(env)
     for listener in listeners():
         connection_limits(env, listener.name)  # what the workers would say, as below
     trusted_proxies(env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,10 +44,14 @@ _MOST: Final = 100_000
 _SHM = Path("/dev/shm")  # noqa: S108 - anybody may write here; the store refuses a directory that is not ours alone
 
 
-def default_session_store() -> str:
-    """LMDB in shared memory where the system has it: what it holds is worth nothing after a reboot."""
+def default_session_store(rpc_address: str) -> str:
+    """LMDB in shared memory where the system has it: what it holds is worth nothing after a reboot.
+
+    Each server has one of its own, as it has an RPC address: on a common one, the reaper of each would hold the other's
+    connections to its own limits.
+    """
     root = _SHM if _SHM.is_dir() else Path(tempfile.gettempdir())
-    return f"lmdb://{root}/rr-tcp-{os.getuid()}"
+    return f"lmdb://{root}/rr-tcp-{os.getuid()}-{re.split('[:/]', rpc_address)[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ class Settings:
         exporter = env.get("OTEL_TRACES_EXPORTER") or "none"
         if exporter not in {"none", "otlp"}:
             raise ConfigurationError(f"OTEL_TRACES_EXPORTER is {exporter!r}: give otlp to send spans, none not to")
-        session_store, client_limits = env.get("SESSION_STORE") or default_session_store(), _client_limits(env)
+        rpc_address, client_limits = Environment.from_env(env).rpc_address, _client_limits(env)
+        session_store = env.get("SESSION_STORE") or default_session_store(rpc_address)
         if client_limits is not None and session_store.startswith("rrkv:"):
             raise ConfigurationError(
                 "CLIENT_MAX_CONNECTIONS and CLIENT_MAX_PER_MINUTE need a SESSION_STORE that can count what several "
@@ -90,8 +96,8 @@ class Settings:
             )
         return cls(
             session_store=session_store,
-            session_ttl=float(_seconds(env, "SESSION_TTL", SESSION_TTL, least=MIN_TTL)),
-            rpc_address=Environment.from_env(env).rpc_address,
+            session_ttl=float(_session_ttl(env)),
+            rpc_address=rpc_address,
             reaper_interval=_seconds(env, "REAPER_INTERVAL", INTERVAL, least=1),
             reaper_grace=_seconds(env, "REAPER_GRACE", GRACE, least=1),
             client_limits=client_limits,
@@ -107,9 +113,19 @@ def connection_limits(env: Mapping[str, str], server: str) -> ConnectionLimits:
         env: the variables.
         server: the name whose variables they are, e.g. `smtp`.
     """
-    idle = _seconds(env, f"{server.upper()}_IDLE_LIMIT", IDLE_LIMIT, least=MIN_LIMIT, or_none=True)
+    name = f"{server.upper()}_IDLE_LIMIT"
+    idle = _seconds(env, name, IDLE_LIMIT, least=MIN_LIMIT, or_none=True)
+    if env.get(name) and idle > (ttl := _session_ttl(env)):
+        raise ConfigurationError(
+            f"{name} is {idle}, more than SESSION_TTL, {ttl}, after which a silent connection has no state, and "
+            "it is closed: raise SESSION_TTL, or lower this"
+        )
     age = _seconds(env, f"{server.upper()}_AGE_LIMIT", AGE_LIMIT, least=MIN_LIMIT, or_none=True)
     return ConnectionLimits(idle=idle or None, age=age or None)
+
+
+def _session_ttl(env: Mapping[str, str]) -> int:
+    return _seconds(env, "SESSION_TTL", SESSION_TTL, least=MIN_TTL)
 
 
 def _client_limits(env: Mapping[str, str]) -> ClientLimits | None:

@@ -25,6 +25,26 @@ def test_a_limit_that_is_none_is_refused_by_its_name(name: str, value: str) -> N
         connection_limits({name: value}, "smtp")
 
 
+def test_an_idle_limit_beyond_the_sessions_life_is_refused_where_somebody_set_it() -> None:
+    assert connection_limits({"SESSION_TTL": "60"}, "echo").idle == 300
+    assert connection_limits({"SESSION_TTL": "60", "ECHO_IDLE_LIMIT": "60"}, "echo").idle == 60
+    with pytest.raises(ConfigurationError, match="ECHO_IDLE_LIMIT is 61, more than SESSION_TTL, 60"):
+        connection_limits({"SESSION_TTL": "60", "ECHO_IDLE_LIMIT": "61"}, "echo")
+
+
+def test_every_server_has_a_session_store_of_its_own_unless_one_is_named() -> None:
+    """On a common one, each server's reaper would hold the other's connections to its own limits."""
+    one, other, socket = (
+        Settings.from_env({"RR_RPC": address}).session_store
+        for address in ("tcp://127.0.0.1:6001", "tcp://127.0.0.1:6002", "unix:///run/rr.sock")
+    )
+    assert one.endswith("-6001")
+    assert other.endswith("-6002")
+    assert socket.endswith("-rr.sock")
+    named = {"SESSION_STORE": "redis://127.0.0.1", "RR_RPC": "tcp://127.0.0.1:6002"}
+    assert Settings.from_env(named).session_store == "redis://127.0.0.1"
+
+
 @pytest.mark.parametrize("name", ["SESSION_TTL", "REAPER_INTERVAL", "REAPER_GRACE"])
 def test_a_time_that_cannot_be_none_is_refused_by_its_name(name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{name} is '0': give whole seconds from \d+ to \d+, e.g. \d+"):
