@@ -172,6 +172,22 @@ def test_the_echo_through_tls_tells_the_clients_own_address(edge: Edge) -> None:
                 assert (answer["body"], answer["seq"]) == ("hello", number)
 
 
+def test_health_checks_leave_no_errors_in_the_log(replicas: Replicas, edge_with: Callable[..., Edge]) -> None:
+    """Of each echo check that ended by a reset RoadRunner would log a read error, on a stack that has nothing to do."""
+
+    def errors_of_checks() -> int:
+        port = replicas.behind_edge["echos"]
+        return sum(len(re.findall(rf"read error.*:{port}->", target.log())) for target in replicas.stacks)
+
+    before = errors_of_checks()
+    edge = edge_with()
+    passed = r'^haproxy_server_check_status\{proxy="echos",server="stack\d+",state="L7OK"\} 1$'
+    wait_until(lambda: len(re.findall(passed, edge.metrics(), re.MULTILINE)) == len(HOSTS), "a check of each replica")
+    with edge.secure("echos") as sock:
+        assert ask(sock)["body"] == "who"
+    assert errors_of_checks() == before
+
+
 def test_the_connections_are_shared_out(edge: Edge, replicas: Replicas) -> None:
     """Each new one goes to the replica with the fewest: of four at once, each has two."""
     pools = [set[object](), set[object]()]

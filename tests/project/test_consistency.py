@@ -130,7 +130,7 @@ def test_the_edge_leads_to_the_listeners_behind_it() -> None:
 
 
 def test_the_edge_asks_each_service_as_often_as_the_docs_say() -> None:
-    """The echo less often, as RoadRunner logs a read error each time."""
+    """The echo less often, as RoadRunner keeps its end of such a connection for a while."""
     checks = re.findall(
         r"^backend (\w+)(?:\n.+)*?\n    default-server check inter (\d+)s",
         text("deploy/edge/haproxy.cfg"),

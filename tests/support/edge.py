@@ -84,6 +84,12 @@ class Edge:
             "localhost", self.ports["smtps"], timeout=TIMEOUT, context=self.context(), source_address=(source, 0)
         )
 
+    def metrics(self) -> str:
+        """What Prometheus would read of it."""
+        url = f"http://127.0.0.1:{self.ports['status']}/metrics"
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+            return str(response.read(), "utf-8")
+
     def healthy(self) -> bool:
         """What its status page says."""
         url = f"http://127.0.0.1:{self.ports['status']}/healthy"
