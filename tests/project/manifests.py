@@ -33,11 +33,13 @@ class Known:
     Attributes:
         settings: names of those that there are.
         ports: of the listeners and of the metrics, by their names.
+        deployed: the names of those that the pods have. A service that somebody adds need not be deployed.
         probed: the ports that the image's healthcheck asks.
     """
 
     settings: frozenset[str]
     ports: Mapping[str, int]
+    deployed: frozenset[str]
     probed: frozenset[int]
 
 
@@ -142,7 +144,8 @@ def _wrong_ports(pod: Mapping[str, Any], component: str, known: Known) -> Iterat
     named = {
         port["name"]: port["containerPort"] for container in pod["containers"] for port in container.get("ports", ())
     }
-    if named != (known.ports if component == STACK else {}):
+    wanted = known.deployed if component == STACK else frozenset[str]()
+    if not (wanted <= named.keys() and named.items() <= known.ports.items()) or (named and not wanted):
         yield f"the ports of {component} are {named}, those of .rr.yaml are {dict(known.ports)}"
     if component != STACK:
         return
@@ -169,7 +172,7 @@ def _wrong_settings(values: Mapping[str, str], component: str, settings: frozens
 
 def _not_led_to(objects: Sequence[Object], known: Known) -> Iterator[str]:
     led = {port["targetPort"] for each in _of(objects, "Service") for port in each["spec"]["ports"]}
-    if missing := sorted(known.ports.keys() - led - {"metrics"}):
+    if missing := sorted(known.deployed - led - {"metrics"}):
         yield f"no Service leads to {', '.join(missing)}"
 
 

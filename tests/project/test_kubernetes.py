@@ -21,7 +21,9 @@ SETTINGS = frozenset(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").r
 LISTENERS = {listener.name: int(defaults()[listener.setting]) for listener in listeners()}
 PORTS = LISTENERS | {"metrics": int(defaults()["METRICS_PORT"])}
 HEALTHCHECK = (ROOT / "Dockerfile").read_text().partition("\nHEALTHCHECK ")[2].partition("\nCMD ")[0]
-KNOWN = Known(SETTINGS, PORTS, frozenset(int(defaults()[name]) for name in re.findall(r"\$(\w+_PORT)", HEALTHCHECK)))
+DEPLOYED = frozenset({"smtp", "echo", "metrics"}) | BEHIND_EDGE
+PROBED = frozenset(int(defaults()[name]) for name in re.findall(r"\$(\w+_PORT)", HEALTHCHECK))
+KNOWN = Known(SETTINGS, PORTS, DEPLOYED, PROBED)
 
 rendered = cache(lambda overlay: render(ROOT / "deploy/kubernetes/overlays" / overlay))
 
