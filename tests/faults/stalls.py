@@ -22,7 +22,7 @@ class StalledMail:
 
     Attributes:
         attempt: the mail.
-        began: when its end was sent, in seconds that never jump.
+        began: just before its end was sent, in seconds that never jump.
     """
 
     def __init__(self, address: Address, sender: str) -> None:
@@ -32,9 +32,9 @@ class StalledMail:
         commands = ["EHLO c", f"MAIL FROM:<{sender}>", *recipients, "DATA"]
         replies = [self._client.reply(), *(self._client.command(command.encode()) for command in commands)]
         assert [reply[:1] for reply in replies] == [b"2"] * len(commands) + [b"3"], replies
+        self.began = time.monotonic()  # before: RoadRunner may have it, and its clock run, before we go on
         self._client.send(dot_stuffed(_TEXT))
         self.attempt.sent = True
-        self.began = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
