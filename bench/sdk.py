@@ -8,22 +8,18 @@ the table says so.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
 from bench.chart import Group, Panel, svg
+from bench.command_line import OUTPUT, exit_code, say
 from bench.contenders import running
 from bench.errors import BenchError
-from bench.programs import ROOT, Scenario, build, measure
+from bench.programs import Scenario, build, measure
 from bench.results import Results, machine, markdown
-from rr_tcp.errors import RRTcpError
-
-OUTPUT = ROOT / "bench" / "results"
 
 SCENARIOS = (
     Scenario("1 connection", 1),
@@ -47,17 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS)
     seconds = args.seconds or (QUICK_SECONDS if args.quick else SECONDS)
-    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a background job may ignore it
-        signal.signal(number, _interrupt)
-    try:
-        results = run(rounds, seconds)
-        write(results, args.output)
-    except (RRTcpError, OSError) as error:
-        sys.stderr.write(f"bench: {error}\n" + "".join(f"{note}\n" for note in getattr(error, "__notes__", ())))
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: write(run(rounds, seconds), args.output))
 
 
 def run(rounds: int, seconds: float) -> Results:
@@ -66,9 +52,9 @@ def run(rounds: int, seconds: float) -> Results:
     Raises:
         RRTcpError: something could not be started, or an echo was wrong or missing.
     """
-    _say("building the load generator and the null worker")
+    say("building the load generator and the null worker")
     programs = build()
-    _say("starting the servers")
+    say("starting the servers")
     with running(programs.null_worker) as served:
         results = Results([contender for contender, _ in served], SCENARIOS)
         for number in range(1, rounds + 1):
@@ -79,7 +65,7 @@ def run(rounds: int, seconds: float) -> Results:
                     except BenchError as error:
                         raise BenchError(f"{contender.title}, {scenario.title}: {error}") from error
                     ratio = results.add(scenario, contender, rate)
-                    _say(f"round {number}/{rounds}, {scenario.title}: {contender.title} {rate:,.0f}/s, {ratio:.2f}")
+                    say(f"round {number}/{rounds}, {scenario.title}: {contender.title} {rate:,.0f}/s, {ratio:.2f}")
     return results
 
 
@@ -95,7 +81,7 @@ def write(results: Results, directory: Path) -> None:
     (directory / "sdk.svg").write_text(_chart(results))
     (directory / "sdk.json").write_bytes(msgspec.json.format(msgspec.json.encode(measurements)) + b"\n")
     sys.stdout.write(table)
-    _say(f"written to {directory}")
+    say(f"written to {directory}")
 
 
 def _chart(results: Results) -> str:
@@ -106,15 +92,6 @@ def _chart(results: Results) -> str:
     ]
     panel = Panel(f"Speed as a ratio to that of a {ceiling.title}", groups)
     return svg([panel], [other.title for other in others], note=machine(results))
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"bench: {text}\n")
-    sys.stderr.flush()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is signal's
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import msgspec
 
+from bench.command_line import OUTPUT, exit_code, say
 from bench.programs import ROOT, build
 from bench.scale.figures import Assumptions, MailWork, Memory, markdown
 from bench.scale.measuring import mails, memory
 from bench.smtp.contenders import CONTENDERS, running
 from bench.smtp.scenarios import KB, Scenario
-from rr_tcp.errors import RRTcpError
 
-OUTPUT: Final = ROOT / "bench" / "results"
 MAIL: Final = ROOT / ".cache" / "bench"
 
 STEPS: Final = (0, 50, 100, 200, 300, 400)
@@ -49,24 +46,24 @@ WORKERS: Final = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark and returns the exit code: 0 measured, 1 failed with the reason on stderr."""
     args = _parser().parse_args(argv)
-    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a background job may ignore it
-        signal.signal(number, _interrupt)
     assumed = Assumptions(args.core_hour, args.gib_hour, args.busy, args.at_once)
     load = os.getloadavg()[0]
-    try:
+
+    def benchmark() -> None:
         memories, works = run(quick=args.quick)
-    except (RRTcpError, OSError) as error:
-        sys.stderr.write(f"bench: {error}\n" + "".join(f"{note}\n" for note in getattr(error, "__notes__", ())))
-        return 1
-    except KeyboardInterrupt:
-        return 130
+        write(memories, works, assumed, load=load, directory=args.output)
+
+    return exit_code(benchmark)
+
+
+def write(memories: list[Memory], works: list[MailWork], assumed: Assumptions, *, load: float, directory: Path) -> None:
+    """Writes the tables and the measurements, and prints the tables."""
     tables = markdown(memories, works, assumed, load=load)
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "scale.md").write_text(tables)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "scale.md").write_text(tables)
     measured = msgspec.json.encode({"memory": memories, "mails": works, "assumed": assumed})
-    (args.output / "scale.json").write_bytes(msgspec.json.format(measured) + b"\n")
+    (directory / "scale.json").write_bytes(msgspec.json.format(measured) + b"\n")
     sys.stdout.write(tables)
-    return 0
 
 
 def run(*, quick: bool) -> tuple[list[Memory], list[MailWork]]:
@@ -77,19 +74,19 @@ def run(*, quick: bool) -> tuple[list[Memory], list[MailWork]]:
     """
     steps, seconds = (QUICK_STEPS, QUICK_SECONDS) if quick else (STEPS, SECONDS)
     states, scenarios = (STATES[:1], SCENARIOS[:1]) if quick else (STATES, SCENARIOS)
-    _say("building the load generator, starting the servers")
+    say("building the load generator, starting the servers")
     program = build().smtp_load
     MAIL.mkdir(parents=True, exist_ok=True)
     (contender,) = (each for each in CONTENDERS if each.redis_sessions and each.redis_mails)
     memories, works = [], []
     for state, in_text in states:  # each begins with a server of its own
         with running([contender], MAIL, workers=WORKERS) as (stack,):
-            _say(f"opening up to {steps[-1]} connections that have {state}")
+            say(f"opening up to {steps[-1]} connections that have {state}")
             memories.append(memory(stack, state, steps, in_text=in_text))
     for scenario in scenarios:
         with running([contender], MAIL, workers=WORKERS) as (stack,):
             works.append(mails(stack, program, scenario, seconds=seconds))
-            _say(f"{scenario.title}: {works[-1].rate:,.0f} mails/s")
+            say(f"{scenario.title}: {works[-1].rate:,.0f} mails/s")
     return memories, works
 
 
@@ -103,15 +100,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--at-once", type=float, default=default.at_once, help="seconds that a connection stays open")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="directory for the results (default bench/results)")
     return parser
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"bench: {text}\n")
-    sys.stderr.flush()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is signal's
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -10,16 +10,15 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import msgspec
 
 from bench.chart import svg
+from bench.command_line import OUTPUT, exit_code, say
 from bench.errors import BenchError
 from bench.programs import ROOT, build
 from bench.smtp.contenders import BASELINE, CONTENDERS, Contender, Running, running
@@ -28,9 +27,7 @@ from bench.smtp.processes import cpu_seconds, forget_peaks, peak_bytes
 from bench.smtp.report import machine, markdown, panels
 from bench.smtp.results import Measurement, Results
 from bench.smtp.scenarios import BIG, SCENARIOS, Scenario, measure
-from rr_tcp.errors import RRTcpError
 
-OUTPUT: Final = ROOT / "bench" / "results"
 MAIL: Final = ROOT / ".cache" / "bench"
 
 ROUNDS, SECONDS, WORKERS = 5, 1.0, 2
@@ -46,19 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS)
     seconds = args.seconds or (QUICK_SECONDS if args.quick else SECONDS)
-    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a background job may ignore it
-        signal.signal(number, _interrupt)
-    try:
+
+    def benchmark() -> None:
         contenders, scenarios, big = _chosen(args)
         results = Results(contenders, scenarios, big, load=os.getloadavg()[0])
         run(results, rounds, seconds, mail=args.mail, workers=args.workers)
         write(results, args.output, workers=args.workers)
-    except (RRTcpError, OSError) as error:
-        sys.stderr.write(f"bench: {error}\n" + "".join(f"{note}\n" for note in getattr(error, "__notes__", ())))
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+
+    return exit_code(benchmark)
 
 
 def run(results: Results, rounds: int, seconds: float, *, mail: Path, workers: int) -> None:
@@ -68,10 +60,10 @@ def run(results: Results, rounds: int, seconds: float, *, mail: Path, workers: i
         RRTcpError: something could not be started, a reply was wrong or missing, or the mails that are stored are not
             those that were acknowledged.
     """
-    _say("building the load generator")
+    say("building the load generator")
     program = build().smtp_load
     mail.mkdir(parents=True, exist_ok=True)
-    _say("starting the servers")
+    say("starting the servers")
     with running(results.contenders, mail, workers=workers) as served:
         for number in range(1, rounds + 1):
             results.flushes.append(flush_seconds(mail))
@@ -83,7 +75,7 @@ def run(results: Results, rounds: int, seconds: float, *, mail: Path, workers: i
                     except BenchError as error:
                         raise BenchError(f"{contender.contender.title}, {scenario.title}: {error}") from error
                     results.add(scenario, contender.contender, turn)
-                    _say(
+                    say(
                         f"round {number}/{rounds}, {scenario.title}: {contender.contender.title} {turn.rate:,.1f}/s, "
                         f"{turn.cpu * 1000:.2f} ms of processor time"
                     )
@@ -115,7 +107,7 @@ def write(results: Results, directory: Path, *, workers: int) -> None:
         (directory / "smtp.svg").write_text(drawing)
     (directory / "smtp.json").write_bytes(msgspec.json.format(msgspec.json.encode(measurements)) + b"\n")
     sys.stdout.write(tables)
-    _say(f"written to {directory}")
+    say(f"written to {directory}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,15 +132,6 @@ def _chosen(args: argparse.Namespace) -> tuple[list[Contender], list[Scenario], 
     if not scenarios and not big:
         raise BenchError(f"no scenario's title matches {args.only!r}; one is {SCENARIOS[0].title!r}")
     return contenders, scenarios, big
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"bench: {text}\n")
-    sys.stderr.flush()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is signal's
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
