@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rr_tcp.errors import ServerError
+from rr_tcp.sockets import CLOSE_WAIT, ESTABLISHED, LISTEN, PROC, TABLES, Socket, inodes, sockets
 
 INTERVAL: Final = 1.0
 """Seconds between two looks."""
@@ -26,32 +25,8 @@ INTERVAL: Final = 1.0
 PATIENCE: Final = 5.0
 """Seconds that a connection may wait to be accepted, which takes a server no time worth mentioning."""
 
-_LISTEN: Final = "0A"
-_WAITING: Final = frozenset({"01", "08"})
-"""States of a connection that can be accepted: established, and ended by its client meanwhile (net/tcp_states.h)."""
-
-_TABLES: Final = ("tcp", "tcp6")
-
-
-@dataclass(frozen=True, slots=True)
-class _Socket:
-    """A line of `/proc/net/tcp`: addresses and state as they stand there.
-
-    Attributes:
-        queue: of a listener, the connections that wait to be accepted.
-        inode: 0 for a connection that nobody has accepted.
-    """
-
-    local: str
-    remote: str
-    state: str
-    queue: int
-    inode: int
-
-    @property
-    def port(self) -> int:
-        """Its own."""
-        return int(self.local.rpartition(":")[2], 16)
+_WAITING: Final = frozenset({ESTABLISHED, CLOSE_WAIT})
+"""States of a connection that can be accepted: established, and ended by its client meanwhile."""
 
 
 class Watchdog:
@@ -70,7 +45,7 @@ class Watchdog:
         *,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
-        proc: Path = Path("/proc"),
+        proc: Path = PROC,
     ) -> None:
         self._process = proc / str(pid)
         self._patience = patience
@@ -86,7 +61,7 @@ class Watchdog:
         """
         waiting: dict[tuple[str, str], float] = {}
         ports = set[int]()
-        for table in _TABLES:
+        for table in TABLES:
             for socket in self._unaccepted(table):
                 key = socket.local, socket.remote
                 waiting[key] = self._waiting.get(key, self._clock())
@@ -95,11 +70,11 @@ class Watchdog:
         self._waiting = waiting
         return sorted(ports)
 
-    def _unaccepted(self, table: str) -> Iterator[_Socket]:
+    def _unaccepted(self, table: str) -> Iterator[Socket]:
         """Connections that wait for the server. The kernel lists listeners first: mostly, they are all that is read."""
         ports = set[int]()
         for socket in self._sockets(table):
-            if socket.state == _LISTEN:
+            if socket.state == LISTEN:
                 if socket.queue and self._owns(socket.inode):
                     ports.add(socket.port)
             elif not ports:
@@ -107,13 +82,9 @@ class Watchdog:
             elif socket.inode == 0 and socket.state in _WAITING and socket.port in ports:
                 yield socket
 
-    def _sockets(self, table: str) -> Iterator[_Socket]:
+    def _sockets(self, table: str) -> Iterator[Socket]:
         try:
-            with (self._process / "net" / table).open() as lines:
-                next(lines, None)  # the names of the columns
-                for line in lines:
-                    _, local, remote, state, queues, _, _, _, _, inode, *_ = line.split()
-                    yield _Socket(local, remote, state, int(queues.partition(":")[2], 16), int(inode))
+            yield from sockets(self._process / "net", table)
         except OSError as error:
             if table == "tcp6" and self._process.exists():  # a system without IPv6
                 return
@@ -122,15 +93,8 @@ class Watchdog:
     def _owns(self, inode: int) -> bool:
         """Whether a listener is the server's; others may share its network."""
         if inode not in self._owned:
-            self._owned[inode] = f"socket:[{inode}]" in self._files()
+            try:
+                self._owned[inode] = inode in inodes(self._process)
+            except OSError as error:
+                raise ServerError(f"the open files of the server cannot be seen: {error}") from error
         return self._owned[inode]
-
-    def _files(self) -> set[str]:
-        found = set[str]()
-        try:
-            for file in (self._process / "fd").iterdir():
-                with suppress(OSError):  # closed meanwhile
-                    found.add(str(file.readlink()))
-        except OSError as error:
-            raise ServerError(f"the open files of the server cannot be seen: {error}") from error
-        return found

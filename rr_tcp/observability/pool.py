@@ -15,11 +15,11 @@ from typing import Any, Final
 import msgspec
 
 from rr_tcp.errors import CodecError
-from rr_tcp.observability.sockets import listens, open_connections
 from rr_tcp.plugins.collectors import Gauge
 from rr_tcp.plugins.informer import Informer
 from rr_tcp.plugins.metrics import Metrics, MetricsBatch
 from rr_tcp.rpc import RPC, Codec
+from rr_tcp.sockets import listens, open_connections
 
 POOL_WORKERS: Final = Gauge(
     "rr_tcp_pool_workers", "Workers of the pool: `working` on an event, `ready` for one, or `other`.", ("state",)

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from rr_tcp.renewals import PART
+from rr_tcp.sockets import open_connections
 from rr_tcp.stateful import TOMBSTONE_TTL
 from rr_tcp.stores import open_store
 from tests.faults.aftermath import aftermath, with_aftermath
@@ -52,9 +52,6 @@ WINDOWS: Final = 3
 """Windows before the crowd comes, and again after it went."""
 
 MOST_RATIO: Final = 2.0
-
-_ESTABLISHED: Final = "01"
-"""Of /proc/net/tcp. A connection whose client has closed it is no more: RoadRunner leaves those to Go's collector."""
 
 CASE_LIMIT: Final = 600.0
 
@@ -123,11 +120,11 @@ def run(sessions: str, mails: str, quick: bool, surroundings: Surroundings) -> O
                         percentiles.append(p99(seconds))
 
             port = stack.target.smtp.port
-            before = _established(port)
+            before = open_connections([port])[port]
             for _ in range(WINDOWS):
                 listen(held.without)
             with Crowd(stack.target.smtp, [KINDS[number % len(KINDS)] for number in range(CLIENTS)]) as crowd:
-                crowded = _established(port)
+                crowded = open_connections([port])[port]
                 surroundings.say(f"{crowd.left} connections are held")
                 until = time.monotonic() + age + SLACK
                 while crowd.left and time.monotonic() < until:
@@ -138,7 +135,7 @@ def run(sessions: str, mails: str, quick: bool, surroundings: Surroundings) -> O
                 listen(held.without)
             with Clients(stack.target.smtp, WORKERS, surroundings.seed) as clients:  # as if nothing had been
                 wait_until(lambda: clients.log.connections > 2 * WORKERS, "some mails afterwards")
-            held.established = before, crowded, _settled(lambda: _established(port), before)
+            held.established = before, crowded, _settled(lambda: open_connections([port])[port], before)
             held.open = _settled(lambda: _open_sessions(stores.sessions), 0)
             if not quick:
                 surroundings.say("waiting for the end of all tombstones")
@@ -152,12 +149,6 @@ def _settled(look: Callable[[], int], wanted: int, timeout: float = SLACK) -> in
     with contextlib.suppress(AssertionError):
         wait_until(lambda: look() <= wanted, timeout=timeout)
     return look()
-
-
-def _established(port: int) -> int:
-    """Connections that the kernel has established on a port of this machine, seen from the server's side."""
-    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(row[1].endswith(f":{port:04X}") and row[3] == _ESTABLISHED for row in rows)
 
 
 def _open_sessions(url: str) -> int:

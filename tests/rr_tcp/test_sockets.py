@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rr_tcp.observability.sockets import listens, open_connections
+from rr_tcp.sockets import listens, open_connections
 from rr_tcp.testing import free_ports
 from tests.support.waiting import wait_until
 
