@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -30,7 +30,8 @@ from rr_tcp.app import App
 from rr_tcp.events import Request
 from rr_tcp.middleware import Handle
 from rr_tcp.responses import Response
-from rr_tcp.sessions import SCAN_COUNT, ScanPage, SessionStore, StoredSession
+from rr_tcp.sessions import SessionStore, StoredSession
+from rr_tcp.wrapped_store import WrappedStore
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +127,8 @@ class Tracing:
             return response
 
 
-class TracedStore:
-    """A `SessionStore` around another one.
+class TracedStore(WrappedStore):
+    """A `SessionStore` around another one. `iter_bulk` has no span, for it ends whenever its reader wants.
 
     Args:
         store: does the work.
@@ -135,7 +136,7 @@ class TracedStore:
     """
 
     def __init__(self, store: SessionStore, tracing: Tracing) -> None:
-        self._store = store
+        super().__init__(store)
         self._tracing = tracing
 
     def load(self, key: str) -> StoredSession | None:
@@ -160,23 +161,5 @@ class TracedStore:
         with self._span("read_bulk", key):
             return self._store.read_bulk(key)
 
-    def iter_bulk(self, key: str) -> Iterator[bytes]:
-        """See `SessionStore.iter_bulk`; it has no span, for it ends whenever its reader wants."""
-        return self._store.iter_bulk(key)
-
-    def delete(self, key: str) -> None:
-        """See `SessionStore.delete`."""
-        self._store.delete(key)
-
-    def scan(self, cursor: str = "", *, count: int = SCAN_COUNT) -> ScanPage:
-        """See `SessionStore.scan`."""
-        return self._store.scan(cursor, count=count)
-
-    def close(self) -> None:
-        """See `SessionStore.close`."""
-        self._store.close()
-
-    @contextmanager
-    def _span(self, operation: str, key: str) -> Iterator[None]:
-        with self._tracing.span(f"session {operation}", SpanKind.CLIENT, {CONNECTION: key}):
-            yield
+    def _span(self, operation: str, key: str) -> AbstractContextManager[Span]:
+        return self._tracing.span(f"session {operation}", SpanKind.CLIENT, {CONNECTION: key})
