@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
 
-from rr_tcp.redis_client import CONNECT_TIMEOUT
+from rr_tcp.redis_nodes import CONNECT_TIMEOUT
 from rr_tcp.stores import redis_store
 from services.smtp.mailstore import redis_client
 from tests.e2e.clients import RawClient

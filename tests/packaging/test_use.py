@@ -27,7 +27,7 @@ def test_every_module_can_be_imported_where_only_msgspec_is(user_python: Path, t
     code = """
 import importlib, pkgutil, sys, rr_tcp
 NEED_MORE = (
-    "rr_tcp.__main__", "rr_tcp.testing.fixtures", "rr_tcp.redis_client",
+    "rr_tcp.__main__", "rr_tcp.testing.fixtures", "rr_tcp.redis_client", "rr_tcp.redis_nodes",
     "rr_tcp.stores.lmdb_", "rr_tcp.stores.redis_", "rr_tcp.tracing",
 )
 for module in pkgutil.walk_packages(rr_tcp.__path__, "rr_tcp."):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rr_tcp.errors import SessionDataError, SessionStoreError
-from rr_tcp.redis_client import CONNECT_TIMEOUT
+from rr_tcp.redis_nodes import CONNECT_TIMEOUT
 from rr_tcp.sessions import StoredSession
 from rr_tcp.stores import CheckedSessionStore, open_store
 from rr_tcp.stores.redis_store import SOCKET_TIMEOUT

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from rr_tcp.errors import ConfigurationError, SessionDataError, SessionStoreError
-from rr_tcp.redis_client import CONNECT_TIMEOUT
+from rr_tcp.redis_nodes import CONNECT_TIMEOUT
 from rr_tcp.sessions import StoredSession
 from rr_tcp.stores import CheckedSessionStore, open_store
 from rr_tcp.stores.redis_store import SOCKET_TIMEOUT

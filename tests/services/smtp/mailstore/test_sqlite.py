@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rr_tcp.redis_client import CONNECT_TIMEOUT
+from rr_tcp.redis_nodes import CONNECT_TIMEOUT
 from services.smtp import MailStoreError
 from services.smtp.delivery import EVENT_BUDGET, TEXT_BUDGET
 from services.smtp.mailstore import database, redis_client, table
