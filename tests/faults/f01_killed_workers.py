@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,12 +9,10 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from rr_tcp.app import SESSION_TTL
+from tests.faults.aftermath import aftermath, with_aftermath
 from tests.faults.bystanders import Bystanders
 from tests.faults.clients import Clients, Log
-from tests.faults.fault import Case, Fault, FaultError, Outcome, Surroundings
-from tests.faults.ledger import Audit, audit, read_mails
-from tests.faults.leftovers import Leftovers, leftovers
+from tests.faults.fault import Case, Fault, FaultError, Outcome, Surroundings, median_and_longest
 from tests.faults.stacks import Stack, running_stack, running_stores
 
 CLIENTS: Final = 8
@@ -103,9 +99,7 @@ def run(sessions: str, mails: str, workers: int, kills: int, surroundings: Surro
                 log, waited = clients.log, bystanders.finish()
             log.add(waited)
         surroundings.say("the stack ended with 0; reading all mails back")
-        result = audit(log.attempts, read_mails(stores.mails))
-        left = leftovers(stores.sessions, SESSION_TTL)
-    return _outcome(storm, log, result, left, stack.target.log(), waited)
+        return judge(storm, aftermath(stores, log, stack.target.log()), log.broken.total(), waited)
 
 
 def kill(stack: Stack, clients: Clients, kills: int, surroundings: Surroundings) -> Storm:
@@ -113,7 +107,7 @@ def kill(stack: Stack, clients: Clients, kills: int, surroundings: Surroundings)
     random, storm, reported = Random(surroundings.seed), Storm(), 0  # noqa: S311 - the same moments for the same seed
     _wait_whole(stack, set(), surroundings)
     while storm.kills < kills:
-        _wait(random.uniform(0, PAUSE), surroundings)
+        surroundings.pause(random.uniform(0, PAUSE))
         before, victims = stack.children(), _victims(stack, random, storm)
         for pid in victims:
             stack.kill(pid)
@@ -153,15 +147,8 @@ def _newborn(stack: Stack, before: set[int], random: Random, surroundings: Surro
     while not (newborns := stack.children() - before):
         surroundings.check()
         time.sleep(0.001)
-    _wait(random.uniform(0, NEWBORN_AGE), surroundings)
+    surroundings.pause(random.uniform(0, NEWBORN_AGE))
     return random.choice(sorted(newborns))
-
-
-def _wait(seconds: float, surroundings: Surroundings) -> None:
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        surroundings.check()
-        time.sleep(min(left, 0.1))
 
 
 def _wait_whole(stack: Stack, without: set[int], surroundings: Surroundings) -> float:
@@ -178,35 +165,26 @@ def _wait_whole(stack: Stack, without: set[int], surroundings: Surroundings) -> 
     return seconds
 
 
-def _outcome(storm: Storm, log: Log, result: Audit, left: Leftovers, output: str, waited: Log) -> Outcome:
-    broken, findings = log.broken.total(), [*log.findings, *result.findings, *left.findings]
+def judge(storm: Storm, after: Outcome, broken: int, waited: Log) -> Outcome:
+    """What must hold for workers that are killed.
+
+    Args:
+        storm: what was done.
+        after: what was found afterwards.
+        broken: how many connections broke.
+        waited: what those went through that waited all the time.
+    """
+    findings = []
     if broken > BROKEN_PER_KILL * storm.kills:
         findings.append(f"{storm.kills} kills broke {broken} connections, more than {BROKEN_PER_KILL} each")
-    if tracebacks := len(re.findall(r"Traceback \(most recent call last\)", output)):
-        findings.append(f"{tracebacks} tracebacks in the stack's log: the death of a worker made another one fail")
-    if not result.acknowledged:
-        findings.append("no mail was acknowledged: nothing was tested")
-    states = ", ".join(f"{what} {count}" for what, count in log.broken.most_common())
-    return Outcome(
-        figures={
-            "kills (busy, starting)": f"{storm.kills} ({storm.busy}, {storm.starting})",
-            "mails acknowledged": f"{result.acknowledged:,}",
-            "lost, doubled, changed": "none" if not result.findings else "see below",
-            "unanswered, of them stored": f"{result.unanswered}, {result.unanswered_stored}",
-            "connections": f"{log.connections:,}",
-            "broken, per kill": f"{broken}, {broken / storm.kills:.2f}",
-            "broken while waiting for the reply to": states or "-",
-            "waited in mid-text all the time, of them lost": f"{waited.connections}, {len(waited.findings)}",
-            "pool whole again, median and longest": _median_and_longest(storm.whole_after),
-            "the same, a successor killed too": _median_and_longest(storm.late_after),
-            "sessions at the end": left.figure,
-        },
-        findings=findings,
-    )
-
-
-def _median_and_longest(seconds: Sequence[float]) -> str:
-    return f"{statistics.median(seconds):.2f} s, {max(seconds):.2f} s" if seconds else "-"
+    figures = {
+        "kills (busy, starting)": f"{storm.kills} ({storm.busy}, {storm.starting})",
+        "broken, per kill": f"{broken}, {broken / storm.kills:.2f}",
+        "waited in mid-text all the time, of them lost": f"{waited.connections}, {len(waited.findings)}",
+        "pool whole again, median and longest": median_and_longest(storm.whole_after),
+        "the same, a successor killed too": median_and_longest(storm.late_after),
+    }
+    return with_aftermath(figures, findings, after)
 
 
 FAULT: Final = Fault(

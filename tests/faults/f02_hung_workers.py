@@ -93,9 +93,7 @@ def run(sessions: str, mails: str, quick: bool, surroundings: Surroundings) -> O
 def _hang(stack: Stack, pulse: Pulse, hangs: Hangs, number: int, surroundings: Surroundings) -> list[StalledMail]:
     """As long without as with it, so that the two can be compared."""
     began = time.monotonic()
-    while time.monotonic() - began < hangs.exec_ttl:
-        surroundings.check()
-        time.sleep(0.1)
+    surroundings.pause(hangs.exec_ttl)
     with ExitStack() as connections:
         before = time.monotonic()
         hangs.alone += pulse.seconds(began, before)

@@ -10,7 +10,7 @@ from typing import Final
 from tests.faults.aftermath import aftermath, with_aftermath
 from tests.faults.bystanders import Bystanders
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
-from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, patience, pause, under_load
+from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, patience, under_load
 from tests.faults.redis_stacks import PLACES, running_redis_stores
 from tests.faults.stacks import running_stack
 from tests.support.servers import RedisServer
@@ -64,9 +64,9 @@ def kill(server: RedisServer, hardship: Hardship, probe: Probe, kills: int, surr
     """Kills and starts a server at random moments, each time waiting until mail is accepted again."""
     random = Random(surroundings.seed)  # noqa: S311 - the same moments for the same seed
     while hardship.times < kills:
-        pause(random.uniform(0, UP), surroundings)
+        surroundings.pause(random.uniform(0, UP))
         server.stop()
-        pause(random.uniform(0, DOWN), surroundings)
+        surroundings.pause(random.uniform(0, DOWN))
         probe.accepted()  # it must be told so, and not hang
         server.start()
         hardship.recovered_after.append(probe.until_accepted(surroundings))

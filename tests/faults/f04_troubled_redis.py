@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from tests.faults import lone_client
 from tests.faults.aftermath import aftermath, with_aftermath
-from tests.faults.fault import Case, Fault, Outcome, Surroundings
-from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, median_and_longest, patience, pause, under_load
+from tests.faults.fault import Case, Fault, Outcome, Surroundings, median_and_longest
+from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, patience, under_load
 from tests.faults.lone_client import SILENT_FOR
 from tests.faults.redis_stacks import PLACES, running_redis_stores
 from tests.faults.stacks import running_stack
@@ -55,7 +55,7 @@ def slow(proxy: Proxy, probe: Probe, random: Random, surroundings: Surroundings)
     """A slow Redis does everything, so that mail is accepted."""
     del random
     with proxy.poisoned(Toxic("latency", {"latency": LATENCY})):
-        pause(SLOW_TIME, surroundings)
+        surroundings.pause(SLOW_TIME)
         probe.until_accepted(surroundings)
 
 
@@ -63,14 +63,14 @@ def black_hole(proxy: Proxy, probe: Probe, random: Random, surroundings: Surroun
     """What is asked reaches nobody, or it is done and the answer reaches nobody."""
     with proxy.poisoned(Toxic("timeout", {"timeout": 0}, _direction(random))):
         probe.until_refused(surroundings)
-        pause(random.uniform(0, LONGEST), surroundings)
+        surroundings.pause(random.uniform(0, LONGEST))
 
 
 def reset(proxy: Proxy, probe: Probe, random: Random, surroundings: Surroundings) -> None:
     """As a black hole, but at once: the connection is reset by what it carries."""
     with proxy.poisoned(Toxic("reset_peer", {"timeout": 0}, _direction(random))):
         probe.until_refused(surroundings)
-        pause(random.uniform(0, LONGEST), surroundings)
+        surroundings.pause(random.uniform(0, LONGEST))
 
 
 def cut(proxy: Proxy, probe: Probe, random: Random, surroundings: Surroundings) -> None:
@@ -78,7 +78,7 @@ def cut(proxy: Proxy, probe: Probe, random: Random, surroundings: Surroundings) 
     for _ in range(CUTS):
         with proxy.poisoned(Toxic("limit_data", {"bytes": random.randrange(CUT_AT)}, _direction(random))):
             probe.accepted()
-            pause(random.uniform(0, CUT_TIME), surroundings)
+            surroundings.pause(random.uniform(0, CUT_TIME))
 
 
 def _direction(random: Random) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import Final
 from tests.faults.aftermath import aftermath, with_aftermath
 from tests.faults.bystanders import Bystanders
 from tests.faults.clients import Clients, Log
-from tests.faults.fault import Case, Fault, FaultError, Outcome, Surroundings
+from tests.faults.fault import Case, Fault, FaultError, Outcome, Surroundings, median_and_longest
 from tests.faults.pulse import Pulse
 from tests.faults.stacks import Stack, running_stack, running_stores
 
@@ -67,8 +66,7 @@ def run(sessions: str, mails: str, resets: int, surroundings: Surroundings) -> O
             with Bystanders(stack, BYSTANDERS, seed) as bystanders:
                 with Pulse(address) as pulse, Clients(address, CLIENTS, seed) as clients:
                     for _ in range(resets):
-                        surroundings.check()
-                        time.sleep(random.uniform(0, PAUSE))
+                        surroundings.pause(random.uniform(0, PAUSE))
                         _reset(stack, pulse, seen)
                     surroundings.say(f"{resets} resets, {len(clients.log.attempts):,} mails tried")
                 log, waited = clients.log, bystanders.finish()
@@ -102,14 +100,10 @@ def judge(seen: Resets, log: Log) -> tuple[dict[str, str], list[str]]:
     ]
     figures = {
         "resets, workers that stayed": f"{len(seen.paused)}, {len(seen.kept)}",
-        "pause as rr-tcp reset tells it, median and longest": _median_and_longest(seen.paused),
-        "longest wait of a client in a reset, median and longest": _median_and_longest(seen.waited),
+        "pause as rr-tcp reset tells it, median and longest": median_and_longest(seen.paused),
+        "longest wait of a client in a reset, median and longest": median_and_longest(seen.waited),
     }
     return figures, findings
-
-
-def _median_and_longest(seconds: Sequence[float]) -> str:
-    return f"{statistics.median(seconds):.2f} s, {max(seconds):.2f} s"
 
 
 FAULT: Final = Fault(

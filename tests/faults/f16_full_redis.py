@@ -11,7 +11,7 @@ from typing import Any, Final
 from tests.faults.aftermath import aftermath, with_aftermath
 from tests.faults.bystanders import Bystanders
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
-from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, patience, pause, under_load
+from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, patience, under_load
 from tests.faults.redis_stacks import running_redis_stores
 from tests.faults.stacks import running_stack
 from tests.support.waiting import wait_until
@@ -79,7 +79,7 @@ def fill(client: Any, place: str, hardship: Hardship, probe: Probe, episodes: in
     for _ in range(episodes):
         with full(client, ROOM[place]):
             probe.until_refused(surroundings)
-            pause(random.uniform(0, FULL), surroundings)
+            surroundings.pause(random.uniform(0, FULL))
         hardship.recovered_after.append(probe.until_accepted(surroundings))
         hardship.times += 1
         surroundings.say(f"{hardship.times} of {episodes}, mail again after {hardship.recovered_after[-1]:.2f} s")

@@ -13,7 +13,7 @@ from rr_tcp.app import SESSION_TTL
 from services.smtp.mailstore.redis_scripts import PREFIX
 from tests.faults.aftermath import judge as judge_aftermath
 from tests.faults.fault import Case, Fault, FaultError, Outcome, Surroundings
-from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, pause, under_load
+from tests.faults.hardship import RECOVERY, Hardship, Probe, judge, under_load
 from tests.faults.ledger import Audit, audit, read_mails
 from tests.faults.leftovers import Leftovers, leftovers
 from tests.faults.redis_stacks import DURABLE
@@ -97,14 +97,14 @@ def kill(
     """Kills masters at random moments, each time until mail is accepted and the cluster is whole again."""
     random = Random(surroundings.seed)  # noqa: S311 - the same moments for the same seed
     while hardship.times < kills:
-        pause(random.uniform(0, UP), surroundings)
+        surroundings.pause(random.uniform(0, UP))
         master = servers.master_of(PREFIX)
         master.stop()
         if setting.replicas:
             hardship.recovered_after.append(probe.until_accepted(surroundings))
             master.start()
         else:
-            pause(random.uniform(0, DOWN), surroundings)
+            surroundings.pause(random.uniform(0, DOWN))
             probe.accepted()  # it must be told so, and not hang
             master.start()
             hardship.recovered_after.append(probe.until_accepted(surroundings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -58,10 +59,22 @@ class Surroundings:
         if time.monotonic() - self.started > self.limit:
             raise FaultError(f"not done after {self.limit:g} s")
 
+    def pause(self, seconds: float) -> None:
+        """Waits, unless the case is over; errors as with `check`."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, 0.1))
+
     def say(self, text: str) -> None:
         """Tells whoever waits how far the case is."""
         sys.stderr.write(f"faults: {self.title}: {text}\n")
         sys.stderr.flush()
+
+
+def median_and_longest(seconds: Sequence[float]) -> str:
+    """As text for a figure, e.g. `0.25 s, 0.31 s`."""
+    return f"{statistics.median(seconds):.2f} s, {max(seconds):.2f} s" if seconds else "-"
 
 
 class Run(Protocol):

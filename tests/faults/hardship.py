@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import statistics
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -15,7 +14,7 @@ from tests.e2e.targets import Address
 from tests.faults.aftermath import with_aftermath
 from tests.faults.clients import TEMPORARY, Clients, Log, talk
 from tests.faults.dialogues import make_mail
-from tests.faults.fault import FaultError, Outcome, Surroundings
+from tests.faults.fault import FaultError, Outcome, Surroundings, median_and_longest
 from tests.faults.stacks import Stack
 
 RECOVERY: Final = 5.0
@@ -112,14 +111,6 @@ def _pids(stack: Stack) -> frozenset[int]:
     return frozenset(worker.pid for worker in stack.pool())
 
 
-def pause(seconds: float, surroundings: Surroundings) -> None:
-    """How long trouble lasts, or how long it does not: waits, unless the case is over."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        surroundings.check()
-        time.sleep(min(left, 0.1))
-
-
 def patience() -> float:
     """How many times longer things may take on this machine at this moment: 1 unless it has much else to do."""
     return max(1.0, os.getloadavg()[0] / (BUSY * (os.cpu_count() or 1)))
@@ -153,8 +144,3 @@ def judge(hardship: Hardship, after: Outcome, *, codes: Collection[str], recover
         "workers lost": str(len(lost)),
     }
     return with_aftermath(figures, findings, after)
-
-
-def median_and_longest(seconds: Sequence[float]) -> str:
-    """As text, e.g. `0.25 s, 0.31 s`."""
-    return f"{statistics.median(seconds):.2f} s, {max(seconds):.2f} s" if seconds else "-"

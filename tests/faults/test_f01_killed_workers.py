@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.faults import aftermath
 from tests.faults.clients import Log
-from tests.faults.f01_killed_workers import COMBINATIONS, Storm, _outcome, cases
+from tests.faults.f01_killed_workers import COMBINATIONS, Storm, cases, judge
+from tests.faults.fault import Outcome
 from tests.faults.ledger import Audit
 from tests.faults.leftovers import Leftovers
 from tests.faults.stacks import MAIL_STORES, SESSION_STORES
@@ -19,8 +21,12 @@ AUDIT = Audit(acknowledged=200, unanswered=3, unanswered_stored=1, findings=[])
 NOTHING_LEFT, WAITED = Leftovers("nothing"), Log(connections=25)
 
 
+def judged(log: Log, audit: Audit, left: Leftovers, output: str) -> Outcome:
+    return judge(STORM, aftermath.judge(log, audit, left, output), log.broken.total(), WAITED)
+
+
 def test_what_must_hold_and_does_is_no_finding() -> None:
-    outcome = _outcome(STORM, LOG, AUDIT, NOTHING_LEFT, "no error", WAITED)
+    outcome = judged(LOG, AUDIT, NOTHING_LEFT, "no error")
     assert not outcome.findings
     assert outcome.figures["kills (busy, starting)"] == "10 (6, 1)"
     assert outcome.figures["broken, per kill"] == "20, 2.00"
@@ -40,7 +46,7 @@ def test_what_must_hold_and_does_is_no_finding() -> None:
     ],
 )
 def test_what_must_not_be_is_a_finding(log: Log, audit: Audit, left: Leftovers, output: str, finding: str) -> None:
-    [found] = _outcome(STORM, log, audit, left, output, WAITED).findings
+    [found] = judged(log, audit, left, output).findings
     assert finding in found
 
 
