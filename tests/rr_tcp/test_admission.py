@@ -15,6 +15,7 @@ from rr_tcp.stores import open_store
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore
 from services.echo import EchoProtocol
 from services.smtp import SmtpProtocol, SmtpSettings
+from tests.support.clock import Clock
 
 ONE, OTHER = "192.0.2.1:50000", "192.0.2.2:50000"
 
@@ -35,16 +36,9 @@ class Talk(LineProtocol[LineState]):
                 raise RuntimeError("on purpose")
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

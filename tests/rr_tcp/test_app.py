@@ -27,6 +27,7 @@ from rr_tcp import (
 )
 from rr_tcp.app import create_worker
 from rr_tcp.testing import ConnectionDriver, FakeRelay, MemorySessionStore, event_frame
+from tests.support.clock import Clock
 
 
 class Notes(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,13 +62,6 @@ class NotesProtocol(StatefulProtocol[Notes]):
 
     def closed(self, connection: Connection[Notes]) -> None:
         self.seen_closed.append(connection.state.lines)
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

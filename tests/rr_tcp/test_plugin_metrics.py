@@ -13,6 +13,7 @@ from rr_tcp.errors import CodecError, ConfigurationError, MetricsLostError, RPCS
 from rr_tcp.plugins.collectors import Counter, Gauge, Histogram, Summary
 from rr_tcp.plugins.metrics import Metrics, MetricsBatch
 from tests.rr_tcp.recording import RecordingRPC
+from tests.support.clock import Clock
 
 REQUESTS = Counter("requests_total", "Requests.", labels=("server", "code"))
 OPEN = Gauge("open", "Open connections.")
@@ -28,14 +29,6 @@ def sent(rpc: RecordingRPC) -> list[tuple[str, Any]]:
 
 def values(rpc: RecordingRPC) -> set[tuple[str, str, float, tuple[str, ...]]]:
     return {(method, body["name"], body["value"], tuple(body["labels"])) for method, body in sent(rpc)}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_description_is_nested_and_all_of_one_declaration_go_at_once() -> None:

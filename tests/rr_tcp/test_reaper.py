@@ -10,17 +10,11 @@ from rr_tcp.reaper import Reaper, Round
 from rr_tcp.sessions import SCAN_COUNT, StoredSession
 from rr_tcp.stateful import TOMBSTONE_TTL
 from rr_tcp.testing import MemorySessionStore
+from tests.support.clock import Clock
 
 TTL, IDLE, AGE, GRACE = 3600.0, 300.0, 86400.0, 30.0
 LATE = 0.1 * IDLE
 """Seconds by which a connection may be active without a save."""
-
-
-class Clock:
-    now = 10_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Connections:
@@ -45,7 +39,7 @@ class World:
     """A store, its connections, and a reaper."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = Clock(10_000.0)
         self.store = MemorySessionStore(self.clock)
         self.connections = Connections(self.store)
         self.reaper = self.new_reaper()

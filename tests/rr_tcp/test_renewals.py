@@ -10,15 +10,9 @@ from rr_tcp import App, Connection, LineProtocol, LineState
 from rr_tcp.renewals import MAX_KNOWN, PART, Renewals, renewal_period
 from rr_tcp.stateful import StatefulRoute
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore
+from tests.support.clock import Clock
 
 TTL = 100.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Counting(MemorySessionStore):
@@ -48,7 +42,7 @@ class Shout(LineProtocol[LineState]):
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

@@ -15,14 +15,8 @@ import pytest
 
 from rr_tcp.errors import ServerError
 from rr_tcp.watchdog import PATIENCE, Watchdog
+from tests.support.clock import Clock
 from tests.support.waiting import wait_until
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

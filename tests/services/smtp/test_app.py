@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -157,6 +157,13 @@ def test_after_one_failure_the_other_mails_of_the_event_do_not_wait_for_the_stor
         assert codes(client.send(mails[0])) == [250, 250, 354, 250], "the next event tries again"
 
 
+def delivery_to(store: MemoryMailStore, *, monotonic: Callable[[], float]) -> Delivery:
+    """That of one event."""
+    request = Request("192.0.2.1:1", TcpEvent.DATA, b"", "uuid", "smtp")
+    connection = Connection(request, SmtpState(), max_output=0)
+    return Delivery(connection, store, limit=20, clock=lambda: NOW, outcomes=Outcomes(), monotonic=monotonic)
+
+
 def test_an_event_that_takes_too_long_stores_no_more(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
 
@@ -167,15 +174,7 @@ def test_an_event_that_takes_too_long_stores_no_more(caplog: pytest.LogCaptureFi
             return super().add(envelope, pieces)
 
     store = Slow()
-    request = Request("192.0.2.1:1", TcpEvent.DATA, b"", "uuid", "smtp")
-    delivery = Delivery(
-        Connection(request, SmtpState(), max_output=0),
-        store,
-        limit=20,
-        clock=lambda: NOW,
-        outcomes=Outcomes(),
-        monotonic=lambda: now,
-    )
+    delivery = delivery_to(store, monotonic=lambda: now)
     refusals = [delivery.store(Transaction(str(number), "a@b"), (b"",), 0) for number in range(4)]
     assert refusals == [None, None, replies.NOT_STORED, replies.NOT_STORED]
     assert caplog.text.count("its event takes too long") == 2
@@ -193,15 +192,7 @@ def test_a_text_that_takes_too_long_is_given_up_in_the_middle(caplog: pytest.Log
             yield b"text"
 
     store = MemoryMailStore()
-    request = Request("192.0.2.1:1", TcpEvent.DATA, b"", "uuid", "smtp")
-    delivery = Delivery(
-        Connection(request, SmtpState(), max_output=0),
-        store,
-        limit=20,
-        clock=lambda: NOW,
-        outcomes=Outcomes(),
-        monotonic=lambda: now,
-    )
+    delivery = delivery_to(store, monotonic=lambda: now)
     assert delivery.store(Transaction("1", "a@b"), pieces(), 4000) == replies.NOT_STORED
     assert len(sent) == TEXT_BUDGET / 0.5 + 1
     assert "not stored within 12 s" in caplog.text

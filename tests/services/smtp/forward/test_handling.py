@@ -15,7 +15,8 @@ from services.smtp.forward.progress import Progress, Result, decode_progress, en
 from services.smtp.forward.schedule import Schedule
 from services.smtp.mailstore.sqlite import SqliteMailStore
 from tests.services.smtp.forward.harness import GROUP, TEXT, Mails, envelope
-from tests.services.smtp.forward.told import DELIVERED, FAILED, LATER, Clock, Told, always, raising
+from tests.services.smtp.forward.told import DELIVERED, FAILED, LATER, Told, always, raising
+from tests.support.clock import Clock
 from tests.support.waiting import TIMEOUT, wait_until
 
 
@@ -56,7 +57,7 @@ def test_a_mail_is_given_up_after_a_time_that_counts_from_the_first_attempt(
 ) -> None:
     """However long it lay in the store before. Those who were delivered stay delivered."""
     mail_id = mails.add("one@b.test", "two@b.test")
-    clock = Clock()
+    clock = Clock(1_000_000.0)
 
     async def work(mail: Mail, targets: Sequence[int], record: Record) -> float:
         clock.now += 40
@@ -87,7 +88,7 @@ def test_tries_are_counted_over_restarts(mails: Mails, info: pytest.LogCaptureFi
     mails.add()
     [claim] = mails.queue.claim(lease=0)
     mails.queue.postpone(claim, 0, progress=encode_progress(Progress(since=1_000_000.0, tries=3)))
-    mails.consume(Told(always(LATER)), clock=Clock(), schedule=Schedule(first=100, longest=10_000))
+    mails.consume(Told(always(LATER)), clock=Clock(1_000_000.0), schedule=Schedule(first=100, longest=10_000))
     assert "try 4: later 450" in info.text
     assert "is tried again in 800 s" in info.text
 

@@ -75,13 +75,3 @@ def raising(error: Exception) -> Work:
         raise error
 
     return work
-
-
-class Clock:
-    """Seconds since the epoch, which pass as a test wants."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now

@@ -12,13 +12,7 @@ from services.smtp.mailstore.sqlite import SqliteMailStore
 from services.smtp.mailstore.table import PRUNED_SIZE
 from tests.services.smtp.harness import MemoryMailStore
 from tests.services.smtp.mailstore.samples import add, envelope, mail_id, numbers
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def sink(
