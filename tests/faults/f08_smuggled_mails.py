@@ -17,22 +17,7 @@ from tests.faults.cuts import converse, cut_at, each, told
 from tests.faults.fault import Case, Fault, Outcome, Surroundings
 from tests.faults.ledger import StoredMail, read_mails
 from tests.faults.stacks import Stack, running_stack, running_stores
-
-NO_ENDS: Final = (
-    b"\n.\n",
-    b"\n.\r\n",
-    b"\r\n.\n",
-    b"\r.\r\n",
-    b"\r\n.\r",
-    b"\r.\r",
-    b"\n.\r",
-    b"\r.\n",
-    b"\r\n\0.\r\n",
-    b"\r\n.\0\r\n",
-    b"\r\n.\r\0\n",
-    b"\r\n\0\n.\n",
-)
-"""What a text does not end in, though some servers thought so."""
+from tests.support.fake_ends import FAKE_ENDS
 
 END: Final = b"\r\n.\r\n"
 """What it does end in: with this the second mail must be found, else the case would find none whatever happened."""
@@ -90,9 +75,9 @@ def run(mode: str, step: int, surroundings: Surroundings) -> Outcome:
 
 
 def _ways(step: int, seed: int) -> Sequence[tuple[bytes, int]]:
-    """What is in the text, and where it is cut: everywhere in `NO_ENDS` and around, elsewhere at every `step`."""
+    """What is in the text, and where it is cut: everywhere in `FAKE_ENDS` and around, elsewhere at every `step`."""
     ways = []
-    for end in (*NO_ENDS, END):
+    for end in (*FAKE_ENDS, END):
         whole, near = len(stream(0, end)), range(len(_BEFORE) - 1, len(_BEFORE) + len(end) + 2)
         places = {0, *near, *range(1 + seed % step, whole, step)}
         ways += [(end, place) for place in sorted(places)]

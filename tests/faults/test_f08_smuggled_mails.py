@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.f08_smuggled_mails import END, NO_ENDS, Smuggled, _ways, expected, judge, stream
+from tests.faults.f08_smuggled_mails import END, Smuggled, _ways, expected, judge, stream
 from tests.faults.ledger import StoredMail
+from tests.support.fake_ends import FAKE_ENDS
 
 TAKEN = b"220 a\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 stored as ID\r\n221 bye\r\n"
 REFUSED = TAKEN.replace(b"250 stored as ID", b"554 bare")
@@ -70,5 +71,5 @@ def test_a_bare_newline_is_refused_in_one_mode_and_a_nul_in_both() -> None:
 
 def test_every_byte_is_a_place_to_cut() -> None:
     ways = _ways(1, seed=3)
-    for end in (*NO_ENDS, END):
+    for end in (*FAKE_ENDS, END):
         assert {place for tried, place in ways if tried == end} == set(range(len(stream(0, end))))

@@ -11,23 +11,9 @@ from services.smtp import SmtpSettings
 from services.smtp.body import BareNewlines
 from tests.services.smtp.corpus import dot_stuffed, envelope
 from tests.services.smtp.harness import SETTINGS, codes, converse
+from tests.support.fake_ends import FAKE_ENDS
 
 SMUGGLED = b"MAIL FROM:<evil@a.test>\r\nRCPT TO:<victim@b.test>\r\nDATA\r\nsmuggled\r\n"
-
-FAKE_ENDS = [
-    b"\n.\n",
-    b"\n.\r\n",
-    b"\r\n.\n",
-    b"\r.\r\n",
-    b"\r\n.\r",
-    b"\r.\r",
-    b"\r\n.\r\r\n",
-    b"\r\n.\0\r\n",
-    b"\r\n\0.\r\n",
-    b"\r\0\n.\r\n",
-    b"\n.\r",
-    b"\r\n.\n.\r\n",
-]
 
 
 NORMALIZING = dataclasses.replace(SETTINGS, bare_newlines=BareNewlines.NORMALIZE)
