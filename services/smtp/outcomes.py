@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 STORED: Final = "stored"
 REFUSED: Final = "refused"
 
-_PERMANENT: Final = 500
-
 
 class MailObserver(Protocol):
     """Is told of every mail whose text came to its end, and of every refusal. It must not raise, and be quick."""
@@ -83,7 +81,7 @@ class Outcomes:
             return
         mail, sender, recipients, why = transaction.id, transaction.mail_from, len(transaction.rcpt_tos), reason(reply)
         message = "connection %s: mail %s from <%s> is refused%s (%d, %s), %s bytes, %d recipients%s"
-        extent = " for now" if reply.code < _PERMANENT else ""
+        extent = "" if reply.permanent else " for now"
         told = f": {fault}" if fault else ""
         args = (connection, mail, sender, extent, reply.code, why, "?" if size is None else size, recipients, told)
         _log(level, message, args, {**_fields(mail, sender, recipients, size, REFUSED, reply.code), "reason": why})

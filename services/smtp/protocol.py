@@ -53,9 +53,6 @@ from services.smtp.replies import Reply
 from services.smtp.settings import SmtpSettings
 from services.smtp.state import SmtpState
 
-_REFUSAL: Final = 400
-"""From this code on, a reply says that something was not done (RFC 5321 4.2.1)."""
-
 _PIECES: Final = BodyChunk, BodyDiscarded, MessageRefused
 """Events that need no answer. Made once: a union would be made for every event."""
 
@@ -180,11 +177,11 @@ class SmtpEngine:
         event = self._answered()
         if isinstance(event, Mail):
             self.state.refused = not reply.positive
-        elif isinstance(event, Authenticate) and reply.code >= 500:
+        elif isinstance(event, Authenticate) and reply.permanent:
             self.state.auth_failures += 1
             if self.state.auth_failures >= self._limits.auth_failures:
                 reply = replies.TOO_MANY_FAILED_AUTHS
-        elif isinstance(event, _ADDRESSES) and reply.code >= 500:
+        elif isinstance(event, _ADDRESSES) and reply.permanent:
             self.state.bad_commands += 1
             if self.state.bad_commands >= self._limits.bad_commands:
                 reply = replies.TOO_MANY_BAD_COMMANDS
@@ -206,7 +203,7 @@ class SmtpEngine:
 
     def _send(self, reply: Reply, *, closing: bool = False) -> None:
         self._output.append(reply.encode())
-        if reply.code >= _REFUSAL:
+        if reply.refuses:
             self.refusals.append(reply)
         self.state.closed |= closing
 

@@ -12,16 +12,9 @@ HANDLER_TEMPORARY: Final = "handler_temporary"
 HANDLER_PERMANENT: Final = "handler_permanent"
 """A handler's own reply of 4xx or 5xx; what it says is nobody's but the client's."""
 
-_REFUSAL: Final = 400
-_PERMANENT: Final = 500
-
 _BY_REPLY: Final[Mapping[Reply, str]] = {
     **dict.fromkeys(replies.PARAMETER_SYNTAX.values(), "parameter_syntax"),
-    **{
-        reply: name.lower()
-        for name, reply in vars(replies).items()
-        if isinstance(reply, Reply) and reply.code >= _REFUSAL
-    },
+    **{reply: name.lower() for name, reply in vars(replies).items() if isinstance(reply, Reply) and reply.refuses},
 }
 
 REASONS: Final = (*dict.fromkeys(_BY_REPLY.values()), HANDLER_TEMPORARY, HANDLER_PERMANENT)
@@ -48,4 +41,4 @@ def reason(reply: Reply) -> str:
     known = _BY_REPLY.get(reply)
     if known is not None:
         return known
-    return HANDLER_TEMPORARY if reply.code < _PERMANENT else HANDLER_PERMANENT
+    return HANDLER_PERMANENT if reply.permanent else HANDLER_TEMPORARY

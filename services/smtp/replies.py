@@ -69,6 +69,16 @@ class Reply:
         """Whether the command was carried out."""
         return 200 <= self.code < 300
 
+    @property
+    def refuses(self) -> bool:
+        """Whether it says that something was not done: 4xx for now, 5xx for good (RFC 5321 4.2.1)."""
+        return self.code >= 400
+
+    @property
+    def permanent(self) -> bool:
+        """Whether what it refuses need not be tried again: 5xx."""
+        return self.code >= 500
+
     def with_status(self) -> Reply:
         """A hook's reply with an enhanced status code: its own, or `x.0.0`.
 
