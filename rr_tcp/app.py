@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from rr_tcp.access import AccessRules
 from rr_tcp.admission import Admission
 from rr_tcp.environment import Environment
-from rr_tcp.errors import ConfigurationError, SessionStoreError
+from rr_tcp.errors import ConfigurationError, EventCutShortError, SessionStoreError
 from rr_tcp.event_loop import finish, new_event_loop
 from rr_tcp.events import Request, TcpEvent
 from rr_tcp.json_logs import HANDLED
@@ -23,7 +23,7 @@ from rr_tcp.process import Forks, end_child
 from rr_tcp.proxied import ProxiedRoute
 from rr_tcp.responses import Response, TcpResponse
 from rr_tcp.sessions import SessionStore, check_ttl
-from rr_tcp.stateful import StatefulProtocol, StatefulRoute, UnsavedError
+from rr_tcp.stateful import StatefulProtocol, StatefulRoute
 from rr_tcp.stateless import FunctionRoute, Handler
 from rr_tcp.tcp_worker import TcpWorker
 from rr_tcp.worker import Worker
@@ -213,9 +213,10 @@ class App:
         HANDLED.request, replies = request, b""
         try:
             return handle(request)
-        except SessionStoreError as error:  # it says all: tracebacks of a store that is down would fill the disk
+        # These say all: tracebacks of a store that is down would fill the disk.
+        except (SessionStoreError, EventCutShortError) as error:
             log.error("%s failed; it is closed: %s", _named(request), error)
-            if isinstance(error, UnsavedError):
+            if isinstance(error, EventCutShortError):
                 replies = error.replies
         except Exception:  # whatever a service raises costs this connection and no other
             log.exception("%s failed; it is closed", _named(request))

@@ -28,6 +28,7 @@
     └── SessionError              the state of a connection
         ├── SessionStoreError     the store is unreachable, full or refused the call
         │   └── ScanUnsupportedError  it cannot list its sessions
+        ├── EventCutShortError    any of these, after some of an event was done, with the replies to that
         ├── SessionDataError      what was stored is damaged or of an unknown form
         └── SessionTooLargeError  a state over the limit of `App`
 
@@ -151,6 +152,21 @@ class SessionStoreError(SessionError):
 
 class ScanUnsupportedError(SessionStoreError):
     """The session store has no way to list its sessions, so nobody can look for those that are idle."""
+
+
+class EventCutShortError(SessionError):
+    """The session failed when an event was handled, or some of it: what was done is done, and the connection is over.
+
+    `App` raises it when it cannot save what an event changed. A protocol that does things for good, such as to store a
+    mail, raises it when its bulk data fails in the middle of an event, so that the client knows what was done before.
+
+    Attributes:
+        replies: to what was done; they leave before the error reply.
+    """
+
+    def __init__(self, message: str, replies: bytes) -> None:
+        super().__init__(message)
+        self.replies = replies
 
 
 class SessionDataError(SessionError):

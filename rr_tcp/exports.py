@@ -8,6 +8,7 @@ from rr_tcp.environment import Environment
 from rr_tcp.errors import (
     CodecError,
     ConfigurationError,
+    EventCutShortError,
     FrameError,
     HandlerError,
     HandshakeError,
@@ -55,6 +56,7 @@ __all__ = [
     "Counter",
     "Distribution",
     "Environment",
+    "EventCutShortError",
     "EventMetrics",
     "FrameError",
     "HandlerError",

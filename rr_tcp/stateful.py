@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic
 from rr_tcp.access import AccessRules
 from rr_tcp.admission import Admission
 from rr_tcp.connection import Connection
-from rr_tcp.errors import ConfigurationError, SessionError, SessionStoreError, SessionTooLargeError
+from rr_tcp.errors import ConfigurationError, EventCutShortError, SessionError, SessionStoreError, SessionTooLargeError
 from rr_tcp.events import Request, TcpEvent, split_remote_addr
 from rr_tcp.limits import ConnectionLimits
 from rr_tcp.process import Forks, end_child
@@ -24,25 +24,14 @@ TOMBSTONE_TTL = 120.0
 second CLOSE right after the first one; they wait for a free worker at most `pool.allocate_timeout`, 60 s by default."""
 
 
-class UnsavedError(SessionStoreError):
-    """An event was handled, and its session could not be saved: what was done is done, and the connection is over.
-
-    Attributes:
-        replies: to what was done. They leave before the error reply, as in `StatefulRoute._finish`.
-    """
-
-    def __init__(self, message: str, replies: bytes) -> None:
-        super().__init__(message)
-        self.replies = replies
-
-
 class StatefulProtocol(Generic[StateT]):
     """A protocol whose connections may go on in another process after any event.
 
     One object serves all connections of a server: everything about a connection lives in `connection.state`, which
     starts as `state_type()`. Every method may be `def` or `async def`. Its replies (`connection.write`) leave as one
     response when it returns; when it raises, they are dropped, `error_reply` is sent and the connection is closed. When
-    the state cannot be saved afterwards, both leave, and the connection is closed: what was done stays done.
+    the state cannot be saved afterwards, both leave, and the connection is closed: what was done stays done
+    (`EventCutShortError`, which a method may raise too).
     """
 
     state_type: type[StateT]
@@ -211,7 +200,7 @@ class StatefulRoute(Generic[StateT]):
         except SessionError as error:  # of the store, or a state over the limit
             if not handled:
                 raise
-            raise UnsavedError(str(error), output) from error
+            raise EventCutShortError(str(error), output) from error
         return Response.of(output, close=False)
 
     def _save(self, connection: Connection[StateT], saved: bytes | None) -> None:

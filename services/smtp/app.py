@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from rr_tcp import Connection, StatefulProtocol
+from rr_tcp import Connection, EventCutShortError, SessionError, StatefulProtocol
 from services.smtp import replies
 from services.smtp.auth_hooks import consult_auth
 from services.smtp.authentication import Authentication, answer_auth
@@ -66,8 +66,8 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
     the mail is in the store. A mail that could not be stored is answered 451.
 
     A client that gets no reply sends the mail again: so hooks see a mail at least once, and so may the store, under
-    another id. That happens when the worker dies after the mail was stored. A session that cannot be saved, or a fault
-    of a hook, is no such case: the replies to what was done before it leave, and a mail that `handle_DATA` accepted is
+    another id. That happens when the worker dies after the mail was stored. A session store that fails, or a fault of
+    a hook, is no such case: the replies to what was done before it leave, and a mail that `handle_DATA` accepted is
     stored and answered; only then the session ends (421).
 
     Args:
@@ -150,8 +150,11 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         if self._make_hooks:
             return self._answer_with_hooks(connection, delivery, data, self._make_hooks)
         engine = self._engine(connection)
-        for event in self._decisions(connection, engine, delivery, data):
-            self._carry_out(connection, engine, delivery, event)
+        try:
+            for event in self._decisions(connection, engine, delivery, data):
+                self._carry_out(connection, engine, delivery, event)
+        except SessionError as error:
+            raise self._cut_short(engine, error) from error
         self._finish(connection, engine)
         return None
 
@@ -203,6 +206,11 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
         if engine.closing:
             connection.close()
 
+    def _cut_short(self, engine: SmtpEngine, error: SessionError) -> EventCutShortError:
+        """What to raise when the text of a mail cannot be kept, or read: mails before it in the event may be stored."""
+        self._outcomes.said(engine.refusals)
+        return EventCutShortError(str(error), engine.data_to_send())
+
     def _carry_out(
         self, connection: Connection[SmtpState], engine: SmtpEngine, delivery: Delivery, event: Decision
     ) -> None:
@@ -225,14 +233,17 @@ class SmtpProtocol(StatefulProtocol[SmtpState]):
     ) -> None:
         hooks = make_hooks()
         engine = self._engine(connection, hooks)
-        for event in self._decisions(connection, engine, delivery, data):
-            call = hook_call(event, hooks)
-            if isinstance(event, Authenticate):
-                await self._ask_auth(hooks, connection, engine, event)
-            elif call.command in hooks:
-                await self._ask(hooks, call, connection, engine, delivery, event)
-            else:
-                self._carry_out(connection, engine, delivery, event)
+        try:
+            for event in self._decisions(connection, engine, delivery, data):
+                call = hook_call(event, hooks)
+                if isinstance(event, Authenticate):
+                    await self._ask_auth(hooks, connection, engine, event)
+                elif call.command in hooks:
+                    await self._ask(hooks, call, connection, engine, delivery, event)
+                else:
+                    self._carry_out(connection, engine, delivery, event)
+        except SessionError as error:
+            raise self._cut_short(engine, error) from error
         self._finish(connection, engine)
 
     async def _ask_auth(
