@@ -91,8 +91,9 @@ def run(env: dict[str, str], signals: Signals, overrides: Sequence[str] = ()) ->
         sys.stderr.write(f"make run: {hint}\n")
     host, ports = env["LISTEN_HOST"], {listener.name: _port(env, listener.setting) for listener in listeners()}
     addresses = {listener.setting: (host, ports[listener.name]) for listener in listeners()}
-    check_free({**addresses, "RPC_PORT": ("127.0.0.1", _port(env, "RPC_PORT"))}, host_setting="LISTEN_HOST")
-    check_free({"METRICS_PORT": (env["METRICS_HOST"], _port(env, "METRICS_PORT"))}, host_setting="METRICS_HOST")
+    addresses["RPC_PORT"] = "127.0.0.1", _port(env, "RPC_PORT")
+    addresses["METRICS_PORT"] = env["METRICS_HOST"], _port(env, "METRICS_PORT")
+    check_free(addresses, host_setting="LISTEN_HOST or METRICS_HOST")
     _check_session_store(settings.session_store)
     with closing(open_mail_store(smtp.mail_store)) as store:
         store.open()

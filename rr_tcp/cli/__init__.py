@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
 
+from rr_tcp import __version__
 from rr_tcp.errors import RRTcpError
 
 COMMANDS = {
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(prog="rr-tcp", description="Stateful TCP services in Python on RoadRunner.")
+    parser.add_argument("--version", action="version", version=f"rr_tcp {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         command_parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")

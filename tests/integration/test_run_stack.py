@@ -93,11 +93,12 @@ def test_a_port_that_is_taken_is_named_and_nothing_starts(setting: str, ports: d
     assert setting in done.stderr
 
 
-def test_two_services_on_one_port_are_refused(ports: dict[str, str]) -> None:
+@pytest.mark.parametrize("setting", ["ECHO_PORT", "RPC_PORT", "METRICS_PORT"])
+def test_two_listeners_on_one_port_are_refused(setting: str, ports: dict[str, str]) -> None:
     """RoadRunner would give each client to one of them, whichever."""
-    done = run_stack({**ports, "ECHO_PORT": ports["SMTP_PORT"]})
+    done = run_stack({**ports, setting: ports["SMTP_PORT"]})
     assert done.returncode == 1
-    assert "SMTP_PORT and ECHO_PORT" in done.stderr
+    assert f"SMTP_PORT and {setting} both have the port" in done.stderr
 
 
 @pytest.mark.parametrize(
