@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from typing import Final
 
 from rr_tcp.errors import ConfigurationError
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+"""Where IPv4 addresses lie in IPv6 form (RFC 4291 2.5.5.2)."""
+
+_LAST_32_BITS: Final = 0xFFFFFFFF
 
 
 class AccessRules:
     """Networks that may connect and networks that may not.
 
     A denied address is refused; with `allow` given, so is every address outside of it. An IPv4 address in IPv6 form
-    (`::ffff:192.0.2.1`) counts as the IPv4 address. A client without an IP address, of a unix socket, is refused where
-    `allow` is given.
+    (`::ffff:192.0.2.1`) counts as the IPv4 address, also in a rule. A client without an IP address, of a unix socket,
+    is refused where `allow` is given.
 
     Args:
         allow: networks in CIDR form, or addresses; all when empty.
@@ -44,8 +50,11 @@ class AccessRules:
 
 def _network(text: str) -> _Network:
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError as error:
         raise ConfigurationError(
             f"{text!r} is no network: {error}. Use CIDR form, e.g. 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32"
         ) from error
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        return ipaddress.IPv4Network((int(network.network_address) & _LAST_32_BITS, network.prefixlen - 96))
+    return network

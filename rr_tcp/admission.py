@@ -24,6 +24,7 @@ from rr_tcp.access import AccessRules
 from rr_tcp.errors import ConfigurationError, SessionError
 from rr_tcp.limits import ClientLimits
 from rr_tcp.sessions import SessionStore
+from rr_tcp.wrapped_store import WrappedStore
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ class Admission:
     When the store fails, everybody is let in: a limit that cannot be counted must not be what refuses all clients.
 
     Args:
-        store: counts.
+        store: counts; one that is around another store leaves that to it.
         limits: for each client.
         clock: seconds.
 
@@ -159,6 +160,8 @@ class Admission:
     """
 
     def __init__(self, store: SessionStore, limits: ClientLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        if isinstance(store, WrappedStore):
+            store = store.inner
         if not isinstance(store, ClientStore):
             raise ConfigurationError(
                 "limits of connections per client need a session store on LMDB or Redis, and a "

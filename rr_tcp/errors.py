@@ -29,7 +29,7 @@
         ├── SessionStoreError     the store is unreachable, full or refused the call
         │   └── ScanUnsupportedError  it cannot list its sessions
         ├── EventCutShortError    any of these, after some of an event was done, with the replies to that
-        ├── SessionDataError      what was stored is damaged or of an unknown form
+        ├── SessionDataError      what was stored is damaged or of an unknown form, or has no form that can be stored
         └── SessionTooLargeError  a state over the limit of `App`
 
 An error that happens while an event is handled ends in `App`, with the connection it happened on, and is logged there.
@@ -170,7 +170,7 @@ class EventCutShortError(SessionError):
 
 
 class SessionDataError(SessionError):
-    """Stored data is damaged, incomplete, or not of the form that this version writes."""
+    """Stored data is damaged, incomplete, or not of the form that this version writes; or a state cannot be stored."""
 
 
 class SessionTooLargeError(SessionError):

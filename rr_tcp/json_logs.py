@@ -1,7 +1,8 @@
 """Log records as JSON, one object on a line: time, level, logger, pid, message, and what the record is about.
 
 A record that is written while an event is handled has the connection's uuid and the server's name. One with an
-attribute `fields`, a mapping (`log.info(..., extra={"fields": {...}})`), has those as well.
+attribute `fields`, a mapping (`log.info(..., extra={"fields": {...}})`), has those as well, but for names that the
+record has itself.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, handled: Handled = HANDLED) -> None:
         super().__init__()
         self._handled = handled
-        self._encoder = msgspec.json.Encoder(enc_hook=str)
+        self._encoder = msgspec.json.Encoder(enc_hook=lambda value: _utf8(str(value)))
 
     def format(self, record: logging.LogRecord) -> str:
         """The object; its keys are in the same order in every record."""
@@ -65,7 +66,7 @@ class JsonFormatter(logging.Formatter):
             entry |= {"connection": request.connection_uuid, "server": request.server}
         fields = getattr(record, "fields", None)
         if isinstance(fields, Mapping):
-            entry |= {name: _utf8(value) if isinstance(value, str) else value for name, value in fields.items()}
+            entry = entry | _writable(fields) | entry
         if record.exc_info:
             entry["traceback"] = _utf8(self.formatException(record.exc_info))
         if record.stack_info:
@@ -117,6 +118,19 @@ def _appends(fdinfo: Path) -> bool:
     """Whether a file descriptor was opened with O_APPEND (proc(5): /proc/PID/fdinfo)."""
     flags = next(line for line in fdinfo.read_text().splitlines() if line.startswith("flags:"))
     return bool(int(flags.split()[1], 8) & os.O_APPEND)
+
+
+def _writable(value: Any) -> Any:
+    """A value of `fields`, all text in it as `_utf8` has it."""
+    match value:
+        case str():
+            return _utf8(value)
+        case Mapping():
+            return {_writable(key): _writable(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_writable(item) for item in value]
+        case _:
+            return value
 
 
 def _utf8(text: str) -> str:

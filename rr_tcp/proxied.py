@@ -73,6 +73,13 @@ class ProxiedRoute(StatefulRoute[StateT]):
             run=run,
         )
         self._trusted_proxies = trusted_proxies
+        self._client = "", ""
+
+    def abandon(self, request: Request) -> None:
+        """As `StatefulRoute.abandon`; it is the client that has a connection less, not the proxy."""
+        uuid, remote_addr = self._client
+        known = uuid == request.connection_uuid
+        super().abandon(msgspec.structs.replace(request, remote_addr=remote_addr) if known else request)
 
     def _connected(self, request: Request) -> Response:
         if not self._trusted_proxies.allows(request.remote_host):
@@ -95,6 +102,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
             self._end(request)
             return Response(TcpResponse.CLOSE)
         request = msgspec.structs.replace(request, remote_addr=remote_addr or request.remote_addr, body=rest)
+        self._client = request.connection_uuid, request.remote_addr
         if not self._access.allows(request.remote_host):
             self._end(request)
             return Response(TcpResponse.CLOSE)
@@ -116,6 +124,7 @@ class ProxiedRoute(StatefulRoute[StateT]):
     def _restore(self, request: Request, stored: StoredSession) -> Connection[StateT]:
         connection = super()._restore(request, stored)
         connection.remote_addr = stored.state.removeprefix(_KNOWN).partition(b"\n")[0].decode()
+        self._client = connection.uuid, connection.remote_addr
         return connection
 
     def _decode(self, stored: bytes) -> StateT:

@@ -163,8 +163,14 @@ class StateCodec(Generic[StateT]):
         self._name = state_type.__qualname__
 
     def encode(self, state: StateT) -> bytes:
-        """The state as bytes."""
-        return self._encoder.encode(state)
+        """The state as bytes; `SessionDataError` when it holds what has no form in them."""
+        try:
+            return self._encoder.encode(state)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:  # ValueError: a str without UTF-8 form
+            raise SessionDataError(
+                f"a {self._name} cannot be stored: {error}. Its fields must be plain data: numbers of 64 bits, str, "
+                "bytes, lists and dicts of these, Structs"
+            ) from error
 
     def decode(self, data: bytes) -> StateT:
         """The state from bytes; `SessionDataError` when they are damaged or of another form."""

@@ -17,6 +17,11 @@ class WrappedStore:
     def __init__(self, store: SessionStore) -> None:
         self._store = store
 
+    @property
+    def inner(self) -> SessionStore:
+        """The store that does the work, whatever else is around it."""
+        return self._store.inner if isinstance(self._store, WrappedStore) else self._store
+
     def load(self, key: str) -> StoredSession | None:
         """See `SessionStore.load`."""
         return self._store.load(key)

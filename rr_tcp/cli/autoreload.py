@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     sidecar = Sidecar()
     env = {**os.environ, "RR_RPC": args.rpc, "PYTHONDONTWRITEBYTECODE": "1"}
     watcher = CodeWatcher([Path.cwd(), args.app.root])  # before the code is read, so that no change after it is missed
-    reloader = Reloader(args.app, watcher, servers=list(check_app(args.app, env)), env=env, rpc=args.rpc)
+    reloader = Reloader(args.app, watcher, servers=check_app(args.app, env), env=env, rpc=args.rpc)
     sys.stdout.write(f"autoreload: changes of *.py below {Path.cwd()} replace the workers\n")
     sys.stdout.flush()
     while not sidecar.over(INTERVAL):

@@ -1,7 +1,7 @@
 """Whether the code as it is now makes an App that starts, tried in a process of its own.
 
 The process is `python -m rr_tcp.cli.check APP [--start]`: it writes the names of the App's servers to stdout, as JSON,
-each with whether its connections have limits.
+each with the limits of its connections, idle and age.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Mapping
 from rr_tcp.cli.loading import AppReference, load_app
 from rr_tcp.errors import ConfigurationError
 from rr_tcp.frame import Frame
-from rr_tcp.limits import NO_LIMITS
+from rr_tcp.limits import NO_LIMITS, ConnectionLimits
 from rr_tcp.worker import Worker
 
 START_TIMEOUT = 30.0
 """Seconds that an App may take to start: short, because whoever has just written it waits."""
 
 
-def check_app(reference: AppReference, env: Mapping[str, str], *, start: bool = False) -> dict[str, bool]:
-    """The servers that the App handles, in its order; each with whether its connections have limits.
+def check_app(reference: AppReference, env: Mapping[str, str], *, start: bool = False) -> dict[str, ConnectionLimits]:
+    """The servers that the App handles, in its order, each with the limits of its connections.
 
     Args:
         reference: the App.
@@ -52,10 +52,10 @@ def check_app(reference: AppReference, env: Mapping[str, str], *, start: bool = 
         ) from None
     if done.returncode != 0:
         raise ConfigurationError(done.stderr.strip() or f"importing {reference} ended with code {done.returncode}")
-    names: dict[str, bool] = json.loads(done.stdout)
-    if not names:
+    servers: dict[str, list[float | None]] = json.loads(done.stdout)
+    if not servers:
         raise ConfigurationError(f"{reference} handles no server: give it a service with App.add or App.on")
-    return names
+    return {name: ConnectionLimits(idle=idle, age=age) for name, (idle, age) in servers.items()}
 
 
 class _NoEvents:
@@ -87,7 +87,8 @@ def main() -> int:
         traceback.print_exc()
         return 1
     with answer:
-        json.dump({name: app.limits.get(name, NO_LIMITS) != NO_LIMITS for name in app.servers}, answer)
+        limits = {name: app.limits.get(name, NO_LIMITS) for name in app.servers}
+        json.dump({name: (its.idle, its.age) for name, its in limits.items()}, answer)
     return 0
 
 

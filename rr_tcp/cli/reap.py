@@ -56,8 +56,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"{args.app} has no session store, so it has no connections that could be looked after"
         )
-    with contextlib.closing(app), contextlib.closing(RPC(args.rpc)) as rpc:
-        reaper = Reaper(app.store, app.limits, TcpConnections(rpc), ttl=app.session_ttl, grace=args.grace)
+    # Not the App: its shutdown callbacks are for workers, whose start-up callbacks were called.
+    with contextlib.closing(app.store) as store, contextlib.closing(RPC(args.rpc)) as rpc:
+        reaper = Reaper(store, app.limits, TcpConnections(rpc), ttl=app.session_ttl, grace=args.grace)
         _go_round(reaper, every=args.every, wait=lambda rest: _wait(sidecar, rest))
     return 0
 

@@ -12,6 +12,7 @@ from rr_tcp.cli.loading import AppReference
 from rr_tcp.cli.pool import RESET_TIMEOUT, replace_workers
 from rr_tcp.cli.watch import CodeWatcher
 from rr_tcp.errors import ConfigurationError, RRTcpError
+from rr_tcp.limits import ConnectionLimits
 
 INTERVAL = 0.3
 """Seconds between two looks at the files; a change is one when two looks in a row see the same."""
@@ -25,17 +26,23 @@ class Reloader:
     Args:
         app: what the workers run.
         watcher: sees the changes.
-        servers: the names that the server listens for.
+        servers: the names that the server listens for, each with the limits to which the reaper holds its connections.
         env: the workers' environment.
         rpc: address of the RPC server.
     """
 
     def __init__(
-        self, app: AppReference, watcher: CodeWatcher, *, servers: Sequence[str], env: Mapping[str, str], rpc: str
+        self,
+        app: AppReference,
+        watcher: CodeWatcher,
+        *,
+        servers: Mapping[str, ConnectionLimits],
+        env: Mapping[str, str],
+        rpc: str,
     ) -> None:
         self._app = app
         self._watcher = watcher
-        self._servers = sorted(servers)
+        self._servers = servers
         self._env = env
         self._rpc = rpc
         self._next_look = time.monotonic()
@@ -54,8 +61,10 @@ class Reloader:
         except ConfigurationError as error:
             _warn(f"{_names(changed)} changed, but the new code does not work; the old workers go on:\n{error}")
             return
-        if sorted(servers) != self._servers:
+        if servers.keys() != self._servers.keys():
             _warn(f"the App's servers are now {', '.join(servers)}: start again to listen for these and no others")
+        elif servers != self._servers:
+            _warn("the limits of connections have changed: start again, the reaper holds them to the old ones")
         try:
             replaced = replace_workers(self._rpc, timeout=RESET_TIMEOUT)
         except RRTcpError as error:

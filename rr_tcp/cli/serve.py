@@ -21,6 +21,7 @@ from rr_tcp.cli.watch import CodeWatcher
 from rr_tcp.configuration import MAX_WORKERS, Configuration
 from rr_tcp.errors import ConfigurationError
 from rr_tcp.foreground import Interrupted, Signals, local_address, run_server
+from rr_tcp.limits import NO_LIMITS
 from rr_tcp.probe import probe_connect
 from rr_tcp.server import RoadRunnerServer, check_free, find_server
 
@@ -97,10 +98,10 @@ def _serve(app: AppReference, wanted: Mapping[str, _Address], workers: int, rpc:
             rpc=rpc,
             workers=workers,
             allocate_timeout=START_TIMEOUT,
-            reap=() if any(servers.values()) else None,
+            reap=() if any(limits != NO_LIMITS for limits in servers.values()) else None,
         )
         config.write_bytes(configuration.encode())
-        reloader = Reloader(app, watcher, servers=list(servers), env=env, rpc=rpc)
+        reloader = Reloader(app, watcher, servers=servers, env=env, rpc=rpc)
         run_server(
             RoadRunnerServer(binary, config, cwd=Path.cwd(), env=env),
             signals,

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rr_tcp.errors import CodecError
+from rr_tcp.errors import CodecError, ServerError
 from rr_tcp.plugins.collectors import Gauge
 from rr_tcp.plugins.informer import Informer
 from rr_tcp.plugins.metrics import Metrics, MetricsBatch
@@ -75,10 +75,21 @@ class PoolExporter:
             Whether it did: not before the server listens, nor while RoadRunner replaces a worker and tells of none.
 
         Raises:
-            OSError: this system does not list its connections.
+            ServerError: this system does not list the server's connections, or no listener has a port.
         """
+        try:
+            return self._export()
+        except OSError as error:
+            raise ServerError(f"the connections of server process {self._server} cannot be listed: {error}") from error
+
+    def _export(self) -> bool:
         if self._ports is None:
             ports = listening_ports(self._rpc)
+            if not ports:
+                raise ServerError(
+                    "RoadRunner's tcp.servers has no listener with a port, so nobody can tell when it serves: take the "
+                    "exporter out of the section service, or give it one"
+                )
             self._metrics.declare(POOL_WORKERS, POOL_MEMORY, OPEN_CONNECTIONS, OBSERVED)
             self._ports = ports  # not before both got through
         self._serving = self._serving or listens(self._server, self._ports.values())

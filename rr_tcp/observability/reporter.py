@@ -12,7 +12,7 @@ from typing import Final
 from rr_tcp.errors import MetricsLostError, RPCError, RPCServiceError, RRTcpError
 from rr_tcp.observability.tallies import Distribution, Spread, Tally
 from rr_tcp.plugins.collectors import Counter
-from rr_tcp.plugins.metrics import DEFAULT_INTERVAL, Metrics, MetricsBatch
+from rr_tcp.plugins.metrics import DEFAULT_INTERVAL, Metrics, MetricsBatch, line_key
 from rr_tcp.rpc import RPC
 
 log = logging.getLogger(__name__)
@@ -67,13 +67,20 @@ class Reporter:
         self._failures = 0
 
     def tally(self, collector: Counter, *labels: str) -> Tally:
-        """A line of a counter, to be added to by the thread that handles the events. Ask once, and keep it."""
+        """A line of a counter, to be added to by the thread that handles the events. Ask once, and keep it.
+
+        Raises:
+            ConfigurationError: there are more or fewer values than labels.
+            CodecError: a value has no UTF-8 form.
+        """
+        line_key(collector, labels)  # here, where the mistake is: in the reporter's thread it would end all metrics
         tally = Tally()
         self._lines.append(_Line(collector, labels, lambda: tally.value))
         return tally
 
     def spread(self, distribution: Distribution, *labels: str) -> Spread:
         """The lines of a distribution; as `tally`."""
+        line_key(distribution.count, labels)
         spread = Spread(distribution.bounds)
         last = len(distribution.bounds)
         for index, bound in enumerate(distribution.bounds):

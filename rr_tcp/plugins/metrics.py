@@ -55,19 +55,19 @@ class _Recorder(abc.ABC):
 
     def add(self, collector: Counter | Gauge, amount: float, *labels: str) -> None:
         """Raises a counter or a gauge by an amount of 0 or more."""
-        self._record(_Method.ADD, _key(collector, labels), _amount(collector.name, amount))
+        self._record(_Method.ADD, line_key(collector, labels), _amount(collector.name, amount))
 
     def sub(self, collector: Gauge, amount: float, *labels: str) -> None:
         """Lowers a gauge by an amount of 0 or more."""
-        self._record(_Method.SUB, _key(collector, labels), _amount(collector.name, amount))
+        self._record(_Method.SUB, line_key(collector, labels), _amount(collector.name, amount))
 
     def set(self, collector: Gauge, value: float, *labels: str) -> None:
         """Sets a gauge."""
-        self._record(_Method.SET, _key(collector, labels), _finite(collector.name, value))
+        self._record(_Method.SET, line_key(collector, labels), _finite(collector.name, value))
 
     def observe(self, collector: Histogram | Summary, value: float, *labels: str) -> None:
         """Gives a histogram or a summary one value."""
-        self._record(_Method.OBSERVE, _key(collector, labels), _finite(collector.name, value))
+        self._record(_Method.OBSERVE, line_key(collector, labels), _finite(collector.name, value))
 
     @abc.abstractmethod
     def _record(self, method: _Method, key: _Key, value: float) -> None: ...
@@ -228,7 +228,13 @@ def _declaration(collector: Collector) -> dict[str, Any]:
     return {"name": collector.name, "collector": described}
 
 
-def _key(collector: Collector, labels: tuple[str, ...]) -> _Key:
+def line_key(collector: Collector, labels: tuple[str, ...]) -> _Key:
+    """Which line of the page a collector has for these values of its labels.
+
+    Raises:
+        ConfigurationError: there are more or fewer values than labels.
+        CodecError: a value has no UTF-8 form.
+    """
     if len(labels) != len(collector.labels):
         raise ConfigurationError(f"{collector.name} has the labels {collector.labels}, but its values are {labels}")
     try:

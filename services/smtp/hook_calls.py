@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
     Attributes:
         reply: to be sent.
-        transaction: the mail as a hook that accepted it left it, None where there is none.
+        transaction: the mail as a hook that accepted it left it, None where there is none, or none that can be used.
         fault: what ends the session after the reply.
     """
 
@@ -102,12 +102,13 @@ async def consult(
     if reply is None:
         reply = _carry_out(event, session, envelope)
     if isinstance(event, Message):
-        transaction = envelope_transaction(envelope, event.transaction) if reply.positive else None
+        transaction = fault = None
         try:
+            transaction = envelope_transaction(envelope, event.transaction) if reply.positive else None
             adopt_session(state, session, peer, positive=reply.positive)
-        except HandlerFaultError as fault:
-            return Answer(reply, transaction, fault)
-        return Answer(reply, transaction)
+        except HandlerFaultError as error:
+            fault = error
+        return Answer(reply, transaction, fault)
     if isinstance(event, Hello) and event.extended and reply.positive and not hooks.extends_ehlo:
         announced = (line for line in event.reply.lines if line not in reply.lines)
         reply = Reply(reply.code, (*announced, *reply.lines))

@@ -31,6 +31,14 @@ WORD = "one"
 def chat(request):
     return f"{WORD} {os.getpid()}\\n".encode() if request.body else None
 """
+LIMITED = """
+from rr_tcp import App, ConnectionLimits
+from rr_tcp.stores import open_store
+from services.echo import EchoProtocol
+
+app = App(store=open_store("lmdb:///{directory}/sessions"))
+app.add("chat", EchoProtocol(worker=1), limits=ConnectionLimits(idle=60))
+"""
 TIMEOUT = 40.0  # seconds for any one step, on a slow machine under load
 
 
@@ -122,6 +130,19 @@ def test_new_code_is_loaded_and_the_connection_goes_on(serving: Serving, ask: Ca
     serving.replace('"one"', '"two"')
     serving.wait_said("reloaded: chat.py changed; 2 new workers")
     assert [ask()[0] for _ in range(4)] == ["two"] * 4
+
+
+def test_changed_limits_are_said_to_need_a_new_start(serving: Serving, tmp_path: Path) -> None:
+    """The reaper, which holds connections to them, goes on with those that it began with."""
+    code = LIMITED.replace("{directory}", str(tmp_path).lstrip("/"))
+    serving.code.write_text(code)
+    serving.start()
+    serving.wait_said("ready: ")
+    serving.code.write_text(f"{code}# as before\n")
+    serving.wait_said("reloaded: ")
+    assert "limits of connections" not in serving.log()
+    serving.code.write_text(code.replace("idle=60", "idle=90"))
+    serving.wait_said("the limits of connections have changed: start again")
 
 
 def test_two_changes_of_one_size_in_one_second_are_both_loaded(serving: Serving, ask: Callable[[], list[str]]) -> None:

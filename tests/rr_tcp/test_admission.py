@@ -13,6 +13,7 @@ from rr_tcp.admission import UNCHECKED, WINDOW, Verdict, client_of
 from rr_tcp.errors import SessionStoreError
 from rr_tcp.stores import open_store
 from rr_tcp.testing import ConnectionDriver, MemorySessionStore
+from rr_tcp.wrapped_store import WrappedStore
 from services.echo import EchoProtocol
 from services.smtp import SmtpProtocol, SmtpSettings
 from tests.support.clock import Clock
@@ -208,4 +209,23 @@ def test_the_services_have_words_of_their_own(store: MemorySessionStore) -> None
     assert connect(app, server="smtp").output == (
         b"421 4.7.0 Too many connections from your address, try again later\r\n"
     )
+    app.close()
+
+
+def test_behind_a_proxy_a_failed_event_uncounts_the_client_and_not_the_proxy(store: MemorySessionStore) -> None:
+    app = make_app(store, ClientLimits(connections=1), trusted_proxies=AccessRules(allow=["192.0.2.1"]))
+    for together in (True, False):
+        client = connect(app)
+        pieces = (b"PROXY TCP4 198.51.100.1 203.0.113.1 50000 25\r\n", b"fail\n")
+        client.send(*([b"".join(pieces)] if together else pieces))
+        assert client.output.endswith(b"failed\n")
+        assert client.closed
+    app.close()
+
+
+def test_a_store_around_another_leaves_the_counting_to_it(store: MemorySessionStore) -> None:
+    around = WrappedStore(WrappedStore(store))
+    app = App(store=around, admission=Admission(around, ClientLimits(connections=1)))
+    app.add("talk", Talk())
+    assert [connect(app).output for _ in range(2)] == [b"hello\n", b"too many\n"]
     app.close()

@@ -412,3 +412,22 @@ def test_what_was_done_in_an_event_whose_state_is_over_the_limit_is_told_too(
     assert client.closed
     assert "raise App(max_state=...)" in caplog.text
     app.close()
+
+
+@pytest.mark.parametrize("unstorable", ["\udcff", 2**70, object()])
+def test_what_was_done_in_an_event_whose_state_has_no_stored_form_is_told_too(
+    unstorable: Any, store: MemorySessionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(NotesProtocol):
+        def data_received(self, connection: Connection[Notes], data: bytes) -> None:  # type: ignore[override]  # def
+            connection.write(b"%d bytes done\n" % len(data))
+            connection.state.lines = unstorable
+
+    app = App(store=store)
+    app.add("notes", Odd())
+    client = ConnectionDriver(app, "notes")
+    client.connect()
+    assert client.send(b"x\n") == b"2 bytes done\nsorry\n"
+    assert client.closed
+    assert "a Notes cannot be stored" in caplog.text
+    app.close()

@@ -60,6 +60,18 @@ def test_fields_are_keys_of_their_own() -> None:
     assert (entry["size"], entry["sender"], entry["path"]) == (3, "a@b", "/x")
 
 
+def test_fields_replace_nothing_that_the_record_has_itself() -> None:
+    entry = formatted(record(fields={"message": "own", "level": "own", "server": "own", "kind": "own"}), REQUEST)
+    assert (entry["message"], entry["level"], entry["server"], entry["kind"]) == ("hello you", "INFO", "smtp", "own")
+
+
+@pytest.mark.parametrize(
+    "value", ["\udcff", ["\udcff"], {"\udcff": ("\udcff",)}, {"a": [{"b": {"\udcff"}}]}, Path("\udcff")]
+)
+def test_fields_that_have_no_utf8_form_are_escaped_wherever_they_are(value: object) -> None:
+    assert "\\\\udcff" in json.dumps(formatted(record(fields={"value": value})))
+
+
 def test_a_traceback_is_a_field_and_the_message_stays_short() -> None:
     with pytest.raises(ValueError, match="two") as caught:
         int("two\nlines")

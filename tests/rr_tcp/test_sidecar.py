@@ -18,6 +18,7 @@ APP = """
 from rr_tcp import App
 from rr_tcp.testing import MemorySessionStore
 app = App(store=MemorySessionStore())
+app.on_shutdown(lambda: open(__file__ + ".shut", "w"))  # a worker's, which no sidecar is
 """
 
 SERVER = """
@@ -46,3 +47,4 @@ def test_a_server_that_is_gone_already_leaves_nobody_behind(arguments: Sequence[
         pid = int(server.stdout.readline())
         server.wait()
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), f"the end of {arguments[0]}")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["app.py"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rr_tcp.errors import ConfigurationError, MetricsLostError, RPCServiceError, RPCTransportError
+from rr_tcp.errors import CodecError, ConfigurationError, MetricsLostError, RPCServiceError, RPCTransportError
 from rr_tcp.observability import Distribution, Reporter
 from rr_tcp.observability.reporter import PATIENCE
 from rr_tcp.plugins.collectors import Counter
@@ -172,3 +172,17 @@ def test_whoever_counts_does_not_wait_for_a_report_that_hangs() -> None:
         tally.value += 1
     assert time.perf_counter() - start < 0.4
     reporter.close()
+
+
+@pytest.mark.parametrize("labels", [(), ("a", "b"), ("\udcff",)])
+def test_wrong_labels_are_refused_where_they_are_given(labels: tuple[str, ...]) -> None:
+    """In the reporter's thread they would end all metrics of the worker."""
+    page = Page()
+    reporter = Reporter(page)
+    reporter.tally(THINGS, "a").value += 1
+    with pytest.raises((ConfigurationError, CodecError)):
+        reporter.tally(THINGS, *labels)
+    with pytest.raises((ConfigurationError, CodecError)):
+        reporter.spread(DELAY, *labels)
+    reporter.report()
+    assert page.lines == {("things_total", "a"): 1}

@@ -265,6 +265,28 @@ def test_a_mail_that_a_faulty_handler_accepted_is_stored_and_answered_and_the_se
     assert "session.last cannot be saved" in caplog.text
 
 
+class FaultyEnvelope(Mailbox):
+    """Delivers the mail, then leaves an envelope of which no mail can be made."""
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        reply: str = await super().handle_DATA(server, session, envelope)
+        envelope.rcpt_tos = {"one@b.test"}
+        return reply
+
+
+def test_a_mail_whose_envelope_a_handler_spoilt_when_it_accepted_it_is_stored_as_it_came(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = FaultyEnvelope(tmp_path / "box")
+    with Service(SETTINGS, handler, handler) as service:
+        client = service.client()
+        assert codes(client.send(HELLO + envelope() + b"text\r\n.\r\nNOOP\r\n")) == [250, 250, 250, 354, 250, 421]
+        assert client.closed
+        assert len(service.mails) == len(handler.mailbox) == 1
+        assert service.mails[0].content == b"text\r\n"
+    assert "envelope.rcpt_tos" in caplog.text
+
+
 class Picky:
     """Knows one address, and one that has no room now."""
 
