@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -75,17 +76,28 @@ def test_a_system_without_a_table_of_routes_is_an_error(tmp_path: Path) -> None:
         trusted_proxies({"EDGE_NETWORKS": "localhost"}, routes=tmp_path / "none")
 
 
-def app(tmp_path: Path, service: Callable[..., None], **env: str) -> App:
-    made = App(store=MemorySessionStore())
-    service(made, {"MAIL_STORE": f"sqlite:///{tmp_path}/mail.db", **env})
-    return made
+class Build(Protocol):
+    def __call__(self, service: Callable[..., None], **env: str) -> App: ...
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Build]:
+    """Makes an App with one service, which is closed after the test."""
+    with ExitStack() as made:
+
+        def build(service: Callable[..., None], **env: str) -> App:
+            one = made.enter_context(closing(App(store=MemorySessionStore())))
+            service(one, {"MAIL_STORE": f"sqlite:///{tmp_path}/mail.db", **env})
+            return one
+
+        yield build
 
 
 @pytest.mark.parametrize(("service", "server"), [(smtp.add_to, "smtps"), (echo.add_to, "echos")])
 def test_a_peer_that_is_no_trusted_proxy_is_closed_whatever_it_sends(
-    tmp_path: Path, service: Callable[..., None], server: str
+    app: Build, service: Callable[..., None], server: str
 ) -> None:
-    served = app(tmp_path, service, EDGE_NETWORKS="192.0.2.0/24")
+    served = app(service, EDGE_NETWORKS="192.0.2.0/24")
     stranger = ConnectionDriver(served, server, remote_addr="198.51.100.1:5000")
     assert stranger.connect() == b""
     assert stranger.closed
@@ -94,23 +106,23 @@ def test_a_peer_that_is_no_trusted_proxy_is_closed_whatever_it_sends(
     assert not proxy.closed
 
 
-def test_the_client_that_the_proxy_tells_is_the_client(tmp_path: Path) -> None:
-    served = app(tmp_path, echo.add_to, EDGE_NETWORKS="192.0.2.1")
+def test_the_client_that_the_proxy_tells_is_the_client(app: Build) -> None:
+    served = app(echo.add_to, EDGE_NETWORKS="192.0.2.1")
     proxy = ConnectionDriver(served, "echos", remote_addr="192.0.2.1:5000")
     proxy.connect()
     answer = proxy.send(b"PROXY TCP4 203.0.113.9 192.0.2.1 56324 8890\r\nhello\n")
     assert b'"remote_addr":"203.0.113.9:56324"' in answer
 
 
-def test_a_listener_for_auth_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+def test_a_listener_for_auth_that_does_not_exist_is_an_error(app: Build) -> None:
     with pytest.raises(ConfigurationError, match="SMTP_AUTH_LISTENERS names 'smpts', which is no listener of the mail"):
-        app(tmp_path, smtp.add_to, SMTP_AUTH_LISTENERS="smtp, smpts")
+        app(smtp.add_to, SMTP_AUTH_LISTENERS="smtp, smpts")
 
 
 @pytest.mark.parametrize("listener", ["smtp", "smtps"])
-def test_auth_is_where_it_is_named_and_only_there(tmp_path: Path, listener: str) -> None:
+def test_auth_is_where_it_is_named_and_only_there(app: Build, tmp_path: Path, listener: str) -> None:
     env = {"SMTP_AUTH_LISTENERS": listener, "SMTP_USERS": str(tmp_path / "users"), "EDGE_NETWORKS": "192.0.2.1"}
-    served = app(tmp_path, smtp.add_to, **env)
+    served = app(smtp.add_to, **env)
     for server in ("smtp", "smtps"):
         client = ConnectionDriver(served, server, remote_addr="192.0.2.1:5000")
         client.connect()
@@ -119,8 +131,8 @@ def test_auth_is_where_it_is_named_and_only_there(tmp_path: Path, listener: str)
         assert (b"250-AUTH" in client.send(b"EHLO c\r\n")) is (server == listener)
 
 
-def test_mail_from_behind_the_edge_came_through_tls_with_or_without_users(tmp_path: Path) -> None:
-    served = app(tmp_path, smtp.add_to, EDGE_NETWORKS="192.0.2.1")
+def test_mail_from_behind_the_edge_came_through_tls_with_or_without_users(app: Build, tmp_path: Path) -> None:
+    served = app(smtp.add_to, EDGE_NETWORKS="192.0.2.1")
     client = ConnectionDriver(served, "smtps", remote_addr="192.0.2.1:5000")
     client.connect()
     client.send(
