@@ -109,6 +109,7 @@ def test_a_worker_killed_in_mid_event_costs_that_connection_only(serve: ServeApp
     with connect(served.ports["counter"]) as other, connect(served.ports["counter"]) as client:
         ask(other, b"x")
         ask(client, b"x")
+        wait_until(lambda: not _busy(served))  # a worker is, to RoadRunner, for a moment after its reply left
         client.sendall(b"hang\n")
         wait_until(lambda: len(_busy(served)) == 1)
         [pid] = _busy(served)
