@@ -84,6 +84,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     finally:
         watch.terminate()
         watch.wait()
+        # Compose leaves its lock behind, with a pid that may be another process's when the next run looks.
+        docker = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+        (docker / "docker-compose" / f"{project.name}.pid").unlink(missing_ok=True)
         project.compose(*down)
 
 
