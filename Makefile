@@ -88,7 +88,7 @@ fuzz-smtp: .venv/.dev redis ## Hold the mail service to a model while stores fai
 
 .PHONY: require-docker
 require-docker:
-	@scripts/require-docker
+	@scripts/require-docker $(firstword $(MAKECMDGOALS))
 
 .PHONY: bench-sdk
 bench-sdk: .venv/.dev rr redis ## Compare the SDK with a worker that does no work (needs Go; BENCH_ARGS=--quick to try)
