@@ -25,7 +25,7 @@ from rr_tcp import (
     TcpResponse,
     Worker,
 )
-from rr_tcp.app import create_worker
+from rr_tcp.app import MAX_STATE, create_worker
 from rr_tcp.testing import ConnectionDriver, FakeRelay, MemorySessionStore, event_frame
 from tests.support.clock import Clock
 
@@ -396,38 +396,29 @@ def test_what_was_done_in_an_event_that_cannot_be_saved_is_told_and_the_connecti
     app.close()
 
 
-def test_what_was_done_in_an_event_whose_state_is_over_the_limit_is_told_too(
-    store: MemorySessionStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Growing(NotesProtocol):
-        def data_received(self, connection: Connection[Notes], data: bytes) -> None:  # type: ignore[override]  # def
-            connection.write(b"%d bytes done\n" % len(data))
-            connection.state.lines = 2**40
-
-    app = App(store=store, max_state=len(msgspec.msgpack.encode(Notes())))
-    app.add("notes", Growing())
-    client = ConnectionDriver(app, "notes")
-    client.connect()
-    assert client.send(b"x\n") == b"2 bytes done\nsorry\n"
-    assert client.closed
-    assert "raise App(max_state=...)" in caplog.text
-    app.close()
-
-
-@pytest.mark.parametrize("unstorable", ["\udcff", 2**70, object()])
-def test_what_was_done_in_an_event_whose_state_has_no_stored_form_is_told_too(
-    unstorable: Any, store: MemorySessionStore, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("lines", "max_state", "said"),
+    [
+        (2**40, len(msgspec.msgpack.encode(Notes())), "raise App(max_state=...)"),
+        ("\udcff", MAX_STATE, "a Notes cannot be stored"),
+        (2**70, MAX_STATE, "a Notes cannot be stored"),
+        (object(), MAX_STATE, "a Notes cannot be stored"),
+    ],
+    ids=["over the limit", "no UTF-8", "no 64 bits", "no plain data"],
+)
+def test_what_was_done_in_an_event_whose_state_cannot_be_stored_is_told_too(
+    lines: Any, max_state: int, said: str, store: MemorySessionStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Odd(NotesProtocol):
         def data_received(self, connection: Connection[Notes], data: bytes) -> None:  # type: ignore[override]  # def
             connection.write(b"%d bytes done\n" % len(data))
-            connection.state.lines = unstorable
+            connection.state.lines = lines
 
-    app = App(store=store)
+    app = App(store=store, max_state=max_state)
     app.add("notes", Odd())
     client = ConnectionDriver(app, "notes")
     client.connect()
     assert client.send(b"x\n") == b"2 bytes done\nsorry\n"
     assert client.closed
-    assert "a Notes cannot be stored" in caplog.text
+    assert said in caplog.text
     app.close()
